@@ -1,0 +1,126 @@
+"""A trained Keras network as a graph of constants, its batch normalisation folded away.
+
+Constants cost a quarter less time a photo than variables, because the runtime can then fuse
+each convolution with its bias and activation; and a graph of constants cannot fail over variables
+that a model server restores in its own way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from scenery import preprocess
+from scenery.errors import ExportError
+
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A ``GraphDef`` that needs nothing else: uint8 pixels at ``input_name``, scores at ``output_name``."""
+
+    graph_def: Any
+    input_name: str
+    output_name: str
+
+
+def freeze(network: Any, size: tuple[int, int]) -> FrozenNetwork:
+    """Turn a Keras network and the scaling in front of it into constants.
+
+    Parameters
+    ----------
+    network
+        float32 [n, height, width, 3] in [-1, 1] → float32 [n, labels].
+    size
+        Height and width, in pixels.
+
+    Raises
+    ------
+    ExportError
+        If a batch normalisation cannot be folded.
+    """
+    folded = fold_batch_norms(network)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
+    def score(pixels: preprocess.Tensor) -> preprocess.Tensor:
+        return folded(preprocess.scale(pixels), training=False)
+
+    constants = convert_variables_to_constants_v2(score.get_concrete_function())
+    return FrozenNetwork(constants.graph.as_graph_def(), constants.inputs[0].name, constants.outputs[0].name)
+
+
+def fold_batch_norms(network: Any) -> Any:
+    """Return the same function as a network whose convolutions carry their batch normalisation.
+
+    With ``m = gamma / sqrt(variance + epsilon)`` a normalised convolution is the convolution with
+    kernel ``kernel · m`` and bias ``beta - mean · m``.
+
+    Raises
+    ------
+    ExportError
+        If a batch normalisation follows anything but a convolution without a bias.
+    """
+    norms = {_layer_before(layer).name: layer for layer in _all_layers(network) if _is_norm(layer)}
+
+    def clone(layer: Any) -> Any:
+        if _is_norm(layer):
+            return _Folded(name=layer.name)
+        config = layer.get_config()
+        if layer.name in norms:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    folded = keras.models.clone_model(network, clone_function=clone, recursive=True)
+    originals = {layer.name: layer for layer in _all_layers(network)}
+    for layer in _all_layers(folded):
+        original = originals[layer.name]
+        if layer.name in norms:
+            layer.set_weights(_fold(original, norms[layer.name]))
+        elif layer.weights:
+            layer.set_weights(original.get_weights())
+    return folded
+
+
+class _Folded(keras.layers.Layer):  # type: ignore[misc]
+    """Stands where a batch normalisation was, and is called as one."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        return inputs
+
+
+def _fold(convolution: Any, norm: Any) -> list[Any]:
+    gamma, beta, mean, variance = norm.get_weights()
+    multiplier = gamma / np.sqrt(variance + norm.epsilon)
+    # A depthwise kernel is [height, width, channels, 1]: its channels are not the last axis.
+    depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    factors = multiplier[:, None] if depthwise else multiplier
+    (kernel,) = convolution.get_weights()
+    return [kernel * factors, beta - mean * multiplier]
+
+
+def _layer_before(norm: Any) -> Any:
+    layer = norm.input._keras_history.operation
+    if isinstance(layer, _CONVOLUTIONS) and not layer.use_bias and len(layer._outbound_nodes) == 1:
+        return layer
+    raise ExportError(
+        f"{norm.name} cannot be folded: it follows {layer.name}, not a convolution without bias of its own. "
+        "Use a network in which every batch normalisation directly follows such a convolution."
+    )
+
+
+def _all_layers(network: Any) -> list[Any]:
+    """Return a network's layers, those of nested networks in their place."""
+    layers: list[Any] = []
+    for layer in network.layers:
+        layers += _all_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
+def _is_norm(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)

@@ -1,0 +1,53 @@
+"""A training run's folder, as export reads it: the hand-over is this file format, not code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenery.errors import ExportError
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What ``run.json`` says, and the golden photos beside it."""
+
+    model_path: Path
+    labels: list[str]
+    thresholds: list[float]
+    size: tuple[int, int]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    golden: dict[Path, list[float]]
+    """Held-out photos, and the scores that the trained network gave them."""
+
+
+def read_run(folder: Path) -> TrainedRun:
+    """Read a run folder.
+
+    Raises
+    ------
+    ExportError
+        If a file of it is missing or damaged.
+    """
+    try:
+        run = json.loads((folder / "run.json").read_text())
+        golden = json.loads((folder / "golden" / "scores.json").read_text())
+        height, width = run["size"]
+        return TrainedRun(
+            model_path=folder / run["model_path"],
+            labels=run["labels"],
+            thresholds=run["thresholds"],
+            size=(height, width),
+            metrics=run["metrics"],
+            provenance=run["provenance"],
+            golden={folder / "golden" / name: scores for name, scores in golden.items()},
+        )
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"{folder} is no complete training run: {error.filename} is missing. Name a folder that `scenery train` wrote."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{folder} cannot be read as a training run: {error!r}. Train again.") from error

@@ -1,0 +1,47 @@
+"""The Flask application: a photo in, its labels out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+from proxy import classify, health
+from proxy.model_server import ModelServer
+from proxy.problems import register_problems
+from proxy.settings import Settings, load_settings
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """Make the application; call it in each worker, after the fork, since it opens a gRPC channel.
+
+    Parameters
+    ----------
+    config
+        The settings; read from the environment if None.
+
+    Raises
+    ------
+    ConfigurationError
+        If an environment variable holds a wrong value.
+    """
+    settings = config or load_settings()
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_PHOTOS"] = settings.max_photos
+    app.extensions["model_server"] = ModelServer(
+        settings.model_server, settings.model_name, settings.timeout_seconds
+    )
+    register_problems(app)
+    app.register_blueprint(classify.blueprint)
+    app.register_blueprint(health.blueprint)
+
+    @app.get("/")
+    def index() -> dict[str, Any]:
+        """List the routes, for whoever opens the address."""
+        rules = sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
+        verbs = {rule.rule: sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in rules}
+        return {"service": "scenery", "routes": {rule: methods for rule, methods in verbs.items() if "<" not in rule}}
+
+    return app

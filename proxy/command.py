@@ -1,0 +1,21 @@
+"""The command of this stage."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--host", help="Address to listen on. [default: SCENERY_HOST, or 127.0.0.1]")
+@click.option("--port", type=int, help="TCP port. [default: SCENERY_PORT, or 8080]")
+@click.option("--model-server", help="gRPC address. [default: SCENERY_MODEL_SERVER, or 127.0.0.1:8500]")
+def proxy(**flags: str | int | None) -> None:
+    """Run the proxy alone, in front of a model server that runs elsewhere.
+
+    A flag wins over its environment variable. README.md lists every setting.
+    """
+    from proxy.server import run
+    from proxy.settings import load_settings
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    run(load_settings(**given))

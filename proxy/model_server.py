@@ -1,0 +1,144 @@
+"""The model server, as the proxy sees it: gRPC calls in TF Serving's API, without TensorFlow."""
+
+from __future__ import annotations
+
+import array
+import re
+from concurrent.futures import Future
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+
+from proxy.labels import Description
+from proxy.problems import Problem
+from scenery import contract, wire
+
+_REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
+_REFUSAL_STATUSES = {
+    contract.REFUSED_EMPTY: HTTPStatus.BAD_REQUEST,
+    contract.REFUSED_FORMAT: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    contract.REFUSED_PIXELS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    contract.REFUSED_DAMAGED: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+_DT_STRING = wire.enum_values("tensorflow.DataType")["DT_STRING"]
+_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A photo's scores and the version that gave them."""
+
+    version: int
+    scores: tuple[float, ...]
+
+
+class ModelServer:
+    """One channel to a model server. Threads share it; make it after a fork, never before."""
+
+    def __init__(self, address: str, model_name: str, timeout_seconds: float) -> None:
+        self.model_name = model_name
+        self._address = address
+        self._timeout_seconds = timeout_seconds
+        self._channel = grpc.insecure_channel(address, _OPTIONS)
+        self._predict = self._channel.unary_unary(
+            f"/{wire.PREDICTION_SERVICE}/Predict",
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=wire.PredictResponse.FromString,
+        )
+        self._descriptions: dict[int, Description] = {}
+
+    def classify(self, photo: bytes) -> Future[Any]:
+        """Start to score an encoded photo; :meth:`scored` waits for the answer."""
+        request = self._request(contract.SIGNATURE_CLASSIFY)
+        tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
+        tensor.dtype = _DT_STRING
+        tensor.tensor_shape.dim.add(size=1)
+        tensor.string_val.append(photo)
+        future: Future[Any] = self._predict.future(request, timeout=self._timeout_seconds)
+        return future
+
+    def scored(self, call: Future[Any]) -> Scored:
+        """Wait for :meth:`classify`.
+
+        Raises
+        ------
+        Problem
+            If the model refused the photo or the model server could not answer.
+        """
+        response = self._answer(call)
+        scores = response.outputs[contract.OUTPUT_SCORES]
+        return Scored(response.model_spec.version.value, tuple(_floats(scores)))
+
+    def describe(self, version: int) -> Description:
+        """Return what a version says of itself; asked once, then remembered.
+
+        Raises
+        ------
+        Problem
+            If the model server could not answer.
+        """
+        if version not in self._descriptions:
+            request = self._request(contract.SIGNATURE_DESCRIBE)
+            request.model_spec.version.value = version
+            outputs = self._answer(self._predict.future(request, timeout=self._timeout_seconds)).outputs
+            self._descriptions[version] = Description(
+                labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
+                thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
+            )
+        return self._descriptions[version]
+
+    def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        self._channel.close()
+
+    def _request(self, signature: str) -> Any:
+        request = wire.PredictRequest()
+        request.model_spec.name = self.model_name
+        request.model_spec.signature_name = signature
+        return request
+
+    def _answer(self, call: Any) -> Any:
+        try:
+            return call.result()
+        except grpc.RpcError as error:
+            raise self._problem(call.code(), call.details() or "") from error
+
+    def _problem(self, code: grpc.StatusCode, details: str) -> Problem:
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            return _photo_problem(details)
+        if code is grpc.StatusCode.UNAVAILABLE:
+            detail = f"The model server at {self._address} cannot be reached. Start it, or correct SCENERY_MODEL_SERVER."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model-server-unavailable", detail)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            detail = "The model server has more requests than it can take. Try again in a moment."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
+        if code is grpc.StatusCode.NOT_FOUND:
+            detail = f"The model server serves no such version of {self.model_name!r} now: {details}"
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model-not-served", detail)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            detail = (
+                f"The model server did not answer within {self._timeout_seconds:g} s. Try again, "
+                "or raise SCENERY_TIMEOUT_SECONDS."
+            )
+            return Problem(HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded", detail)
+        detail = f"The model server failed with {code.name}: {details}"
+        return Problem(HTTPStatus.BAD_GATEWAY, "model-server-failed", detail)
+
+
+def _photo_problem(details: str) -> Problem:
+    """Tell why a model refused a photo: in its own words, or as a decoder's failure."""
+    match = _REFUSAL.search(details)
+    if match is None or match[1] not in _REFUSAL_STATUSES:
+        detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, contract.REFUSED_DAMAGED, detail)
+    sentence = match[2][:1].upper() + match[2][1:] + "."
+    return Problem(_REFUSAL_STATUSES[match[1]], match[1], sentence)
+
+
+def _floats(tensor: Any) -> list[float]:
+    """Read a float32 tensor from whichever of its two fields the server used."""
+    if tensor.tensor_content:
+        return array.array("f", tensor.tensor_content).tolist()
+    return list(tensor.float_val)

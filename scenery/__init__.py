@@ -1,0 +1,1 @@
+"""Scenery's shared kernel: names, errors, version folders, wire messages, preprocessing, the command line."""

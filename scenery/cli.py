@@ -1,0 +1,57 @@
+"""The one command, ``scenery``: its subcommands are found, not imported.
+
+A stage offers a subcommand through the entry-point group ``scenery.commands``, as Flask finds
+``flask.commands``. So the kernel imports no stage, an installation without some stage's
+packages still has the others, and ``--help`` stays fast: modules of commands import nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from scenery.errors import SceneryError
+
+GROUP = "scenery.commands"
+
+
+class _EntryPointGroup(click.Group):
+    """A group whose subcommands are the entry points of :data:`GROUP`."""
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {entry_point.name: entry_point for entry_point in entry_points(group=GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._entry_points())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry_point = self._entry_points().get(cmd_name)
+        if entry_point is None:
+            return None
+        command: click.Command = entry_point.load()
+        return command
+
+
+@click.command(cls=_EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="scenery")
+def scenery() -> None:
+    """From labelled photos to a served image classifier.
+
+    Train a model, export it as a numbered version, serve it:
+
+    \b
+      scenery train
+      scenery export runs/…
+      scenery serve
+    """
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line on standard error and status 1."""
+    try:
+        scenery()
+    except SceneryError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

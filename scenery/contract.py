@@ -1,0 +1,51 @@
+"""The names that training, export, the model server and the proxy agree on.
+
+Only the standard library is imported here, so that every stage can afford to import it.
+A SavedModel that keeps this contract has three signatures:
+
+``serving_default``
+    ``image_bytes`` (string, [-1], encoded photos) → ``scores`` (float32, [-1, labels]).
+``pixels``
+    ``image`` (uint8, [-1, height, width, 3], RGB) → ``scores`` (float32, [-1, labels]).
+``describe``
+    no inputs → ``labels`` (string, [labels]), ``thresholds`` (float32, [labels]) and
+    ``provenance`` (string, [], a JSON object).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODEL_NAME: Final = "scenery"
+
+SIGNATURE_CLASSIFY: Final = "serving_default"
+SIGNATURE_PIXELS: Final = "pixels"
+SIGNATURE_DESCRIBE: Final = "describe"
+
+INPUT_IMAGE_BYTES: Final = "image_bytes"
+INPUT_IMAGE: Final = "image"
+OUTPUT_SCORES: Final = "scores"
+OUTPUT_LABELS: Final = "labels"
+OUTPUT_THRESHOLDS: Final = "thresholds"
+OUTPUT_PROVENANCE: Final = "provenance"
+
+GRPC_PORT: Final = 8500
+REST_PORT: Final = 8501
+PROXY_PORT: Final = 8080
+
+MAX_PIXELS: Final = 8192 * 6144
+"""The largest photo that a model decodes, in pixels: room for today's 50-megapixel phones."""
+
+CONFIG_ROOT: Final = "/models"
+"""The folder of models as ``serving.config`` names it: where containers mount ``models/``."""
+
+WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
+
+REFUSED: Final = "refused"
+"""Every refusal of the graph reads ``refused: CODE: sentence``, so that a client can tell them apart."""
+
+REFUSED_EMPTY: Final = "empty"
+REFUSED_FORMAT: Final = "unsupported-format"
+REFUSED_PIXELS: Final = "too-many-pixels"
+REFUSED_DAMAGED: Final = "damaged"
+REFUSALS: Final = (REFUSED_EMPTY, REFUSED_FORMAT, REFUSED_PIXELS, REFUSED_DAMAGED)

@@ -1,0 +1,38 @@
+"""The errors that Scenery raises on purpose, each with a message that says what to do.
+
+SceneryError
+├── ConfigurationError    a file, flag or environment variable holds what it must not
+├── DataError             a table or a photo cannot be used
+├── ExportError           a model cannot be turned into a servable version
+├── VersionError          a folder of versions is not as it must be
+└── StackError            a process that serves could not be started, or ended by itself
+
+The command line prints such an error as one line and exits with status 1; every other
+exception is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SceneryError(Exception):
+    """The root: catch this to catch everything that Scenery raises on purpose."""
+
+
+class ConfigurationError(SceneryError):
+    """A configuration file, flag or environment variable holds a value that cannot be used."""
+
+
+class DataError(SceneryError):
+    """A table of labels or a photo is missing, unreadable or contradicts the configuration."""
+
+
+class ExportError(SceneryError):
+    """A trained model could not be turned into a servable version, or failed its check."""
+
+
+class VersionError(SceneryError):
+    """A model's folder of numbered versions is missing, or a version is already taken."""
+
+
+class StackError(SceneryError):
+    """The model server or the proxy could not be started, or ended by itself."""

@@ -1,0 +1,57 @@
+"""The command ``scenery serve``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from scenery import contract
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+SAMPLE_PHOTO = Path("examples/sample.jpg")
+
+
+@click.command()
+@click.option(
+    "--server", type=click.Choice(["embedded", "tensorflow"]), default="embedded", show_default=True,
+    help="The model server: the one in this package, or tensorflow_model_server from PATH.",
+)  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address the proxy listens on.")
+@click.option("--port", type=int, default=contract.PROXY_PORT, show_default=True, help="Port of the proxy.")
+@click.option("--grpc-port", type=int, default=contract.GRPC_PORT, show_default=True, help="gRPC of the model server.")
+@click.option("--rest-port", type=int, default=contract.REST_PORT, show_default=True, help="REST of the model server.")
+@click.option(
+    "--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), default="serving.config",
+    show_default=True, help="Which models to serve; /models in it stands for --models-dir.",
+)  # fmt: skip
+@click.option("--models-dir", type=_FOLDER, default="models", show_default=True, help="The folder of models.")
+@click.option("--run-dir", type=_FOLDER, default="runs/serve", show_default=True, help="Where the logs go.")
+def serve(
+    server: str, host: str, port: int, grpc_port: int, rest_port: int, config_file: Path, models_dir: Path, run_dir: Path
+) -> None:
+    """Run a model server and the proxy on this machine.
+
+    Waits until both answer, says where, and runs until Ctrl-C or SIGTERM. A version that appears
+    in the folder of models is served within a second or two.
+    """
+    from scenery.stack.supervisor import WATCH_SECONDS, StackOptions, classify, running_stack
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir)  # type: ignore[arg-type]
+    click.echo(f"Starting the {server} model server and the proxy; logs are in {run_dir}/ …")
+    with running_stack(options, stop) as processes:
+        if not stop.is_set():
+            click.echo(f"\nScenery is ready: {options.address}   (Ctrl-C stops it)\n")
+            if SAMPLE_PHOTO.is_file():
+                click.echo(f"  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {options.address}/v1/classify")
+                click.echo(json.dumps(classify(options, SAMPLE_PHOTO)))
+        while not stop.wait(WATCH_SECONDS):
+            for process in processes:
+                process.check()
+        click.echo("Stopping: requests that were accepted are finished.")

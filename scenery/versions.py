@@ -1,0 +1,93 @@
+"""Numbered version folders: what a model server watches, and the only safe way to add one.
+
+A model server serves ``models/NAME/N`` as soon as it sees it, so a version must appear
+complete or not at all. A version is therefore written under a name that is not a number, on the
+same file system, flushed to disk and then renamed, which POSIX makes atomic.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scenery.errors import VersionError
+
+_STAGING_PREFIX = ".incoming-"
+
+
+def list_versions(model_dir: Path) -> list[int]:
+    """Return the version numbers in ``model_dir``, lowest first; none if it does not exist."""
+    if not model_dir.is_dir():
+        return []
+    return sorted(int(child.name) for child in model_dir.iterdir() if child.is_dir() and child.name.isdecimal())
+
+
+def next_version(model_dir: Path) -> int:
+    """Return one more than the highest version in ``model_dir``, or 1 if it has none."""
+    return max(list_versions(model_dir), default=0) + 1
+
+
+@contextmanager
+def staged_version(model_dir: Path) -> Iterator[Path]:
+    """Yield an empty folder inside ``model_dir`` whose name no model server reads as a version.
+
+    The folder is removed on leaving, unless :func:`publish` has renamed it away.
+    """
+    model_dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=model_dir))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, version: int | None = None) -> Path:
+    """Flush ``folder`` to disk and rename it to a number beside it, in one step.
+
+    Parameters
+    ----------
+    folder
+        A complete version from :func:`staged_version`.
+    version
+        The number to take; one more than the highest present if None.
+
+    Raises
+    ------
+    VersionError
+        If the asked number is taken. Nothing was changed then.
+    """
+    target = folder.parent / str(version or next_version(folder.parent))
+    _flush(folder)
+    try:
+        # Renaming onto an existing empty folder would succeed, hence the look before it.
+        if target.exists():
+            raise FileExistsError(target)
+        folder.rename(target)
+    except OSError as error:
+        if not target.exists():
+            raise
+        raise VersionError(
+            f"Version {target.name} of {folder.parent} exists already, and versions are never overwritten. "
+            "Leave the number out to take the next one, or remove that folder first."
+        ) from error
+    _flush_entry(target.parent)
+    return target
+
+
+def _flush(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _flush_entry(path)
+    _flush_entry(folder)
+
+
+def _flush_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

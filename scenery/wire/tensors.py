@@ -1,0 +1,129 @@
+"""``TensorProto`` and NumPy arrays, one from the other.
+
+Numbers travel either as raw bytes (``tensor_content``) or in a field of their type
+(``float_val``, ``int_val``, …); TensorFlow Serving reads both and answers with the latter.
+In a typed field the last value stands for all that are missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scenery import wire
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Type:
+    dtype: np.dtype[Any]
+    field: str
+
+
+_NUMBERS = wire.enum_values("tensorflow.DataType")
+_TYPES = {
+    _NUMBERS[name]: _Type(np.dtype(dtype), field)
+    for name, dtype, field in (
+        ("DT_FLOAT", np.float32, "float_val"),
+        ("DT_DOUBLE", np.float64, "double_val"),
+        ("DT_INT64", np.int64, "int64_val"),
+        ("DT_INT32", np.int32, "int_val"),
+        ("DT_INT16", np.int16, "int_val"),
+        ("DT_INT8", np.int8, "int_val"),
+        ("DT_UINT8", np.uint8, "int_val"),
+        ("DT_UINT16", np.uint16, "int_val"),
+        ("DT_UINT32", np.uint32, "uint32_val"),
+        ("DT_UINT64", np.uint64, "uint64_val"),
+        ("DT_BOOL", np.bool_, "bool_val"),
+        ("DT_HALF", np.float16, "half_val"),
+        ("DT_COMPLEX64", np.complex64, "scomplex_val"),
+        ("DT_COMPLEX128", np.complex128, "dcomplex_val"),
+        ("DT_STRING", np.object_, "string_val"),
+    )
+}
+_DATA_TYPES = {kind.dtype: number for number, kind in _TYPES.items()}
+DT_STRING = _NUMBERS["DT_STRING"]
+
+
+def dtype_of(data_type: int) -> np.dtype[Any]:
+    """Return the NumPy type of a ``tensorflow.DataType``; strings are objects (``bytes``).
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    try:
+        return _TYPES[data_type].dtype
+    except KeyError:
+        raise ValueError(f"Tensors of data type {data_type} are not supported.") from None
+
+
+def to_array(tensor: wire.TensorProto) -> Array:
+    """Read a ``TensorProto``: any type and shape → an array of the same.
+
+    Raises
+    ------
+    ValueError
+        If its type is not supported, its shape is unknown or its bytes do not fill its shape.
+    """
+    dtype = dtype_of(tensor.dtype)
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError("A tensor's shape must be known.")
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
+    return _from_field(getattr(tensor, _TYPES[tensor.dtype].field), dtype, shape)
+
+
+def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
+    count = int(np.prod(shape))
+    values = np.empty(len(field), object) if dtype == object else None
+    if values is not None:
+        values[:] = field
+    elif dtype == np.float16:
+        values = np.array(field, np.uint16).view(np.float16)
+    elif dtype.kind == "c":
+        values = np.array(field, dtype.type(0).real.dtype).view(dtype)
+    else:
+        values = np.array(field).astype(dtype)
+    if len(values) >= count:
+        return values[:count].reshape(shape)
+    rest = values[-1:] if len(values) else np.array([b""] if dtype == object else [0], dtype)
+    return np.concatenate([values, np.repeat(rest, count - len(values))]).reshape(shape)
+
+
+def to_proto(array: Array, as_content: bool = False) -> wire.TensorProto:
+    """Write an array as a ``TensorProto``, in the field of its type, or in ``tensor_content``.
+
+    Strings are arrays of objects, each ``bytes``, and always use their field.
+
+    Raises
+    ------
+    ValueError
+        If the array's type has no ``tensorflow.DataType`` here.
+    """
+    if array.dtype not in _DATA_TYPES:
+        raise ValueError(f"Arrays of type {array.dtype} cannot be sent.")
+    data_type = _DATA_TYPES[array.dtype]
+    tensor = wire.TensorProto(dtype=data_type)
+    tensor.tensor_shape.SetInParent()
+    for extent in array.shape:
+        tensor.tensor_shape.dim.add(size=extent)
+    if as_content and data_type != DT_STRING:
+        tensor.tensor_content = array.tobytes()
+    else:
+        getattr(tensor, _TYPES[data_type].field).extend(_field_values(array.ravel()))
+    return tensor
+
+
+def _field_values(flat: Array) -> Any:
+    if flat.dtype == np.float16:
+        return flat.view(np.uint16).tolist()
+    if flat.dtype.kind == "c":
+        return flat.view(flat.real.dtype).tolist()
+    return flat.tolist()

@@ -1,0 +1,191 @@
+"""The manager: brings what is served in line with what is aspired, one step at a time.
+
+Threads: any thread may call :meth:`Manager.servable`, :meth:`Manager.aspire` and
+:meth:`Manager.states`. Loads and unloads run on a pool of their own, never on a thread that
+answers requests. A version is unloaded only after the last request that holds it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from serving.errors import ServingError
+from serving.loader import Loader
+from serving.policy import Load, Snapshot, next_action
+from serving.saved_model import SavedModel
+from serving.servable import ServableId, ServableState, State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Harness:
+    """One version's place in its life; guarded by the manager's lock."""
+
+    loader: Loader
+    state: State = State.START
+    aspired: bool = True
+    error: ServingError | None = None
+    model: SavedModel | None = None
+    in_use: int = 0
+
+
+@dataclass(frozen=True)
+class LoadRetries:
+    """How often a failing load is tried again, and how long to wait between."""
+
+    count: int = 5
+    interval_seconds: float = 60.0
+
+
+@dataclass
+class Manager:
+    """Loads and unloads versions and hands them out."""
+
+    make_loader: Callable[..., Loader]
+    """Called with a version's folder."""
+    retries: LoadRetries = field(default_factory=LoadRetries)
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition()
+        self._harnesses: dict[ServableId, _Harness] = {}
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="load")
+        self._stopping = threading.Event()
+
+    def aspire(self, name: str, versions: Mapping[int, object]) -> None:
+        """Say which versions of a model are wanted, each with its folder; the others will go."""
+        with self._changed:
+            for servable_id, harness in self._harnesses.items():
+                if servable_id.name == name:
+                    harness.aspired = servable_id.version in versions
+            for version, path in versions.items():
+                servable_id = ServableId(name, version)
+                known = self._harnesses.get(servable_id)
+                if known is None or (known.state is State.END and known.error is None):
+                    self._harnesses[servable_id] = _Harness(self.make_loader(path))
+        self._advance(name)
+
+    def states(self, name: str) -> list[ServableState]:
+        """Return the state of every version ever aspired, highest version first."""
+        with self._changed:
+            found = [
+                ServableState(servable_id, harness.state, harness.error)
+                for servable_id, harness in self._harnesses.items()
+                if servable_id.name == name
+            ]
+        return sorted(found, key=lambda state: state.id, reverse=True)
+
+    @contextmanager
+    def servable(self, name: str, version: int | None = None) -> Iterator[tuple[int, SavedModel]]:
+        """Hold a version, by default the latest AVAILABLE one, for the length of a request.
+
+        Raises
+        ------
+        ServingError
+            ``NOT_FOUND`` if it is not AVAILABLE.
+        """
+        with self._changed:
+            servable_id = self._resolve(name, version)
+            harness = self._harnesses[servable_id]
+            harness.in_use += 1
+            assert harness.model is not None
+        try:
+            yield servable_id.version, harness.model
+        finally:
+            with self._changed:
+                harness.in_use -= 1
+                self._changed.notify_all()
+
+    def is_available(self, name: str, version: int) -> bool:
+        """Tell whether a version answers requests now."""
+        with self._changed:
+            harness = self._harnesses.get(ServableId(name, version))
+            return harness is not None and harness.state is State.AVAILABLE
+
+    def wait_until_settled(self, names: list[str], timeout_seconds: float) -> bool:
+        """Wait until no version of these models is to be loaded any more; False if that took too long."""
+
+        def settled() -> bool:
+            return not any(
+                servable_id.name in names and harness.aspired and harness.state in (State.START, State.LOADING)
+                for servable_id, harness in self._harnesses.items()
+            )
+
+        with self._changed:
+            return self._changed.wait_for(settled, timeout_seconds)
+
+    def stop(self) -> None:
+        """Give up waiting loads and free every model; no request may be running."""
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+        with self._changed:
+            for harness in self._harnesses.values():
+                if harness.model is not None:
+                    harness.model.close()
+                harness.model, harness.state = None, State.END
+
+    def _resolve(self, name: str, version: int | None) -> ServableId:
+        available = [
+            servable_id
+            for servable_id, harness in self._harnesses.items()
+            if servable_id.name == name and harness.state is State.AVAILABLE
+        ]
+        wanted = max(available, default=None) if version is None else ServableId(name, version)
+        if wanted is None or wanted not in available:
+            request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
+        return wanted
+
+    def _advance(self, name: str) -> None:
+        """Start every step that the policy asks for now."""
+        with self._changed:
+            while not self._stopping.is_set():
+                action = next_action(
+                    Snapshot(servable_id.version, harness.state, harness.aspired)
+                    for servable_id, harness in self._harnesses.items()
+                    if servable_id.name == name
+                )
+                if action is None:
+                    return
+                servable_id = ServableId(name, action.version)
+                step = self._load if isinstance(action, Load) else self._unload
+                self._set_state(servable_id, State.LOADING if isinstance(action, Load) else State.UNLOADING)
+                self._pool.submit(step, servable_id)
+
+    def _load(self, servable_id: ServableId) -> None:
+        harness = self._harnesses[servable_id]
+        for attempt in range(self.retries.count + 1):
+            try:
+                harness.model = harness.loader.load()
+            except Exception as error:  # whatever a model does while loading, the server goes on
+                harness.error = error if isinstance(error, ServingError) else ServingError("UNKNOWN", str(error))
+                log.error("Loading %s failed, attempt %d: %s", servable_id, attempt + 1, error)
+                if attempt == self.retries.count or self._stopping.wait(self.retries.interval_seconds):
+                    break
+            else:
+                harness.error = None
+                break
+        self._set_state(servable_id, State.END if harness.error else State.AVAILABLE)
+        self._advance(servable_id.name)
+
+    def _unload(self, servable_id: ServableId) -> None:
+        harness = self._harnesses[servable_id]
+        with self._changed:
+            self._changed.wait_for(lambda: harness.in_use == 0 or self._stopping.is_set())
+            model, harness.model = harness.model, None
+        if model is not None:
+            model.close()
+        self._set_state(servable_id, State.END)
+        self._advance(servable_id.name)
+
+    def _set_state(self, servable_id: ServableId, state: State) -> None:
+        with self._changed:
+            self._harnesses[servable_id].state = state
+            self._changed.notify_all()
+        log.info("%s is %s", servable_id, state.name)

@@ -1,0 +1,151 @@
+"""From a table of labelled photos to arrays: read, split by source, decode."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from scenery.errors import DataError
+from training.config import DataConfig
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some labelled photos, not yet read: ``paths`` [n], ``targets`` float32 [n, labels] of 0 and 1."""
+
+    paths: list[Path]
+    targets: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
+    """Read the table of photos and check what the configuration says of it.
+
+    Raises
+    ------
+    DataError
+        If the file, a column or a photo is missing, or a label is neither 0 nor 1.
+    """
+    try:
+        table = pd.read_csv(csv_path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{csv_path} cannot be read as a CSV table: {error}") from error
+    wanted = [config.image_name_col, *config.targets, *([config.group_col] if config.group_col else [])]
+    absent = [column for column in wanted if column not in table.columns]
+    if absent:
+        present = ", ".join(map(str, table.columns))
+        raise DataError(f"{csv_path} has no column {absent[0]!r}, which data_config names. Its columns: {present}.")
+    for label in config.targets:
+        wrong = table.index[~table[label].isin([0, 1])]
+        if len(wrong):
+            raise DataError(
+                f"{csv_path}, line {wrong[0] + 2}: {label} must be 0 or 1. Received: {table[label][wrong[0]]!r}"
+            )
+    missing = [name for name in table[config.image_name_col] if not (config.images_base_path / str(name)).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(table)} photos are not in {config.images_base_path}, the first is {missing[0]}. "
+            "Correct images_base_path or the table."
+        )
+    return table
+
+
+def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
+    """Assign each row to ``train``, ``validation`` or ``test``, keeping the photos of a source together.
+
+    Sources go, in random order but those of many photos first, each to the part that lacks most of
+    the labels the source brings; so every part ends with about its share of every label.
+
+    Returns
+    -------
+    A series of part names with the table's index.
+
+    Raises
+    ------
+    DataError
+        If there are too few sources for three parts.
+    """
+    sources = _sources(table, config)
+    counts = table[config.targets].assign(_photos=1).groupby(sources).sum()
+    train_fraction = 1 - config.validation_fraction - config.test_fraction
+    fractions = np.array([train_fraction, config.validation_fraction, config.test_fraction])
+    totals = counts.sum().clip(lower=1).to_numpy()
+    lacking = np.ones((len(PARTS), len(totals)))
+    parts: dict[object, Part] = {}
+    shuffled = counts.sample(frac=1, random_state=seed).sort_values("_photos", ascending=False, kind="stable")
+    for source, brought in (shuffled / totals).iterrows():
+        place = int(np.argmax(lacking @ brought.to_numpy()))
+        lacking[place] -= brought.to_numpy() / fractions[place]
+        parts[source] = PARTS[place]
+    assigned = sources.map(parts)
+    if assigned.nunique() < len(PARTS):
+        raise DataError(
+            f"{len(counts)} sources cannot be split into {', '.join(PARTS)}. Bring photos of more sources, "
+            "or leave group_col out to split single photos."
+        )
+    return assigned
+
+
+def _sources(table: pd.DataFrame, config: DataConfig) -> pd.Series[str]:
+    if config.group_col is None:
+        return table[config.image_name_col].astype(str)
+    sources = table[config.group_col].astype(str)
+    if config.group_separator is None:
+        return sources
+    return sources.str.split(config.group_separator, n=1, regex=False).str[0]
+
+
+def samples_of(table: pd.DataFrame, config: DataConfig) -> Samples:
+    """Turn rows of a table into samples."""
+    paths = [config.images_base_path / str(name) for name in table[config.image_name_col]]
+    return Samples(paths, table[config.targets].to_numpy(np.float32))
+
+
+def digest(samples: Samples) -> str:
+    """Return a SHA-256, in hex, over the photos' bytes and their labels, in order."""
+    total = hashlib.sha256()
+    for path, target in zip(samples.paths, samples.targets, strict=True):
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+        total.update(target.astype(np.uint8).tobytes())
+    return total.hexdigest()
+
+
+def decode_photos(paths: Iterable[Path], count: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Decode ``count`` photos with the very function that the exported graph runs, into memory.
+
+    Returns
+    -------
+    uint8 [n, height, width, 3], RGB: 150 KB a photo at 224 × 224.
+
+    Raises
+    ------
+    DataError
+        Naming the photo that cannot be decoded.
+    """
+    import tensorflow as tf
+
+    from scenery import preprocess
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
+    def decode(image: preprocess.Tensor) -> preprocess.Tensor:
+        return preprocess.decode(image, size)
+
+    pixels = np.empty((count, *size, 3), np.uint8)
+    for place, path in enumerate(paths):
+        try:
+            pixels[place] = decode(tf.constant(path.read_bytes()))
+        except tf.errors.InvalidArgumentError as error:
+            raise DataError(f"{path} cannot be decoded: {error.message}") from error
+    return pixels

@@ -1,0 +1,78 @@
+"""The record of a training run: what export needs to know, and what a reader will ask."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training import dataset
+from training.dataset import Part, Samples
+
+FILE_NAME = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``run.json`` holds."""
+
+    model_path: str
+    """The Keras model, relative to the run folder."""
+    labels: list[str]
+    thresholds: list[float]
+    """A label is given where its score reaches its threshold; chosen on the validation split."""
+    size: list[int]
+    """Height and width of the network's input, in pixels."""
+    metrics: dict[str, Any]
+    """For ``validation`` and ``test``: see :func:`training.metrics.evaluate`."""
+    provenance: dict[str, Any]
+    """Where the model comes from: time, commit, data digests, package versions."""
+
+    def write(self, run_dir: Path) -> None:
+        """Write ``run.json`` into a run folder."""
+        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        (run_dir / FILE_NAME).write_text(text)
+
+
+def write_golden(run_dir: Path, photos: list[Path], scores: npt.NDArray[np.float32]) -> None:
+    """Keep copies of some photos and the scores they got: ``golden/`` and ``golden/scores.json``."""
+    folder = run_dir / "golden"
+    folder.mkdir(exist_ok=True)
+    names = [f"{place:03d}-{photo.name}" for place, photo in enumerate(photos)]
+    for name, photo in zip(names, photos, strict=True):
+        shutil.copyfile(photo, folder / name)
+    golden = {name: row.tolist() for name, row in zip(names, scores, strict=False)}
+    (folder / "scores.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+
+def describe_origin(csv_path: Path, parts: dict[Part, Samples], seconds: float) -> dict[str, Any]:
+    """Describe where a model comes from, for its ``provenance``."""
+    return {
+        "trained_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "training_seconds": round(seconds),
+        "git_commit": _git_commit(),
+        "table": csv_path.name,
+        "photos": {part: len(samples) for part, samples in parts.items()},
+        "data_digest": {part: dataset.digest(samples) for part, samples in parts.items()},
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in ("scenery", "tensorflow", "keras", "numpy", "imgaug")},
+    }
+
+
+def _git_commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
