@@ -38,7 +38,9 @@ def check_version(folder: Path, run: TrainedRun) -> float:
             _check_description(session, meta_graph, run)
             served = [_classify(session, meta_graph, photo.read_bytes()) for photo in run.golden]
         except tf.errors.OpError as error:
-            raise ExportError(f"The exported version fails where a model server would run it: {error.message}") from error
+            raise ExportError(
+                f"The exported version fails where a model server would run it: {error.message}"
+            ) from error
     difference = float(np.abs(np.array(served) - np.array(list(run.golden.values()))).max())
     if difference > TOLERANCE:
         raise ExportError(

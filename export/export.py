@@ -29,7 +29,9 @@ class Exported:
     """Between a served and a trained score, over the golden photos."""
 
 
-def export(run_dir: Path, model_dir: Path, version: int | None = None, max_pixels: int = contract.MAX_PIXELS) -> Exported:
+def export(
+    run_dir: Path, model_dir: Path, version: int | None = None, max_pixels: int = contract.MAX_PIXELS
+) -> Exported:
     """Write a run as the next version in ``model_dir``, or as ``version``.
 
     Nothing appears under the number before the version was checked, and then all of it at once.

@@ -79,18 +79,18 @@ def fold_batch_norms(network: Any) -> Any:
     folded = keras.models.clone_model(network, clone_function=clone, recursive=True)
     originals = {layer.name: layer for layer in _all_layers(network)}
     for layer in _all_layers(folded):
-        original = originals[layer.name]
         if layer.name in norms:
-            layer.set_weights(_fold(original, norms[layer.name]))
+            layer.set_weights(_fold(originals[layer.name], norms[layer.name]))
         elif layer.weights:
-            layer.set_weights(original.get_weights())
+            layer.set_weights(originals[layer.name].get_weights())
     return folded
 
 
 class _Folded(keras.layers.Layer):  # type: ignore[misc]
     """Stands where a batch normalisation was, and is called as one."""
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: ARG002  the norm's own
+        """Return the input."""
         return inputs
 
 

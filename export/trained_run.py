@@ -36,7 +36,7 @@ def read_run(folder: Path) -> TrainedRun:
         run = json.loads((folder / "run.json").read_text())
         golden = json.loads((folder / "golden" / "scores.json").read_text())
         height, width = run["size"]
-        return TrainedRun(
+        trained = TrainedRun(
             model_path=folder / run["model_path"],
             labels=run["labels"],
             thresholds=run["thresholds"],
@@ -45,9 +45,13 @@ def read_run(folder: Path) -> TrainedRun:
             provenance=run["provenance"],
             golden={folder / "golden" / name: scores for name, scores in golden.items()},
         )
+        for file in (trained.model_path, *trained.golden):
+            file.stat()
     except FileNotFoundError as error:
         raise ExportError(
-            f"{folder} is no complete training run: {error.filename} is missing. Name a folder that `scenery train` wrote."
+            f"{folder} is no complete training run: {error.filename} is missing. "
+            "Name a folder that `scenery train` wrote."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder} cannot be read as a training run: {error!r}. Train again.") from error
+    return trained

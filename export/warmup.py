@@ -20,7 +20,9 @@ def write_warmup(folder: Path, photos: list[bytes], size: tuple[int, int]) -> No
     """
     path = folder / contract.WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    requests = [_request(contract.SIGNATURE_CLASSIFY, **{contract.INPUT_IMAGE_BYTES: _bytes(photo)}) for photo in photos]
+    requests = [
+        _request(contract.SIGNATURE_CLASSIFY, **{contract.INPUT_IMAGE_BYTES: _bytes(photo)}) for photo in photos
+    ]
     requests.append(_request(contract.SIGNATURE_PIXELS, **{contract.INPUT_IMAGE: _grey(size)}))
     requests.append(_request(contract.SIGNATURE_DESCRIBE))
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -40,9 +42,7 @@ def _request(signature: str, **inputs: wire.TensorProto) -> wire.PredictRequest:
 
 
 def _bytes(photo: bytes) -> wire.TensorProto:
-    return wire.TensorProto(
-        dtype=tf.string.as_datatype_enum, tensor_shape={"dim": [{"size": 1}]}, string_val=[photo]
-    )
+    return wire.TensorProto(dtype=tf.string.as_datatype_enum, tensor_shape={"dim": [{"size": 1}]}, string_val=[photo])
 
 
 def _grey(size: tuple[int, int]) -> wire.TensorProto:

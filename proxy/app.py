@@ -30,9 +30,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_PHOTOS"] = settings.max_photos
-    app.extensions["model_server"] = ModelServer(
-        settings.model_server, settings.model_name, settings.timeout_seconds
-    )
+    app.extensions["model_server"] = ModelServer(settings.model_server, settings.model_name, settings.timeout_seconds)
     register_problems(app)
     app.register_blueprint(classify.blueprint)
     app.register_blueprint(health.blueprint)

@@ -9,7 +9,7 @@ from flask import Blueprint, current_app, request
 from proxy.labels import Labelling, label_scores
 from proxy.model_server import ModelServer, Scored
 from proxy.photos import Photo, read_photos
-from proxy.problems import Problem
+from proxy.problems import ProblemError
 
 blueprint = Blueprint("classify", __name__)
 
@@ -29,7 +29,7 @@ def classify() -> dict[str, Any]:
     """
     photos = read_photos(request, current_app.config["MAX_PHOTOS"])
     outcomes = _label(photos)
-    if len(outcomes) == 1 and isinstance(outcomes[0], Problem):
+    if len(outcomes) == 1 and isinstance(outcomes[0], ProblemError):
         raise outcomes[0]
     answers = [_answer(photo, outcome) for photo, outcome in zip(photos, outcomes, strict=True)]
     return {"model": model_server().model_name, "photos": answers}
@@ -39,13 +39,13 @@ def classify() -> dict[str, Any]:
 def scorefile() -> dict[str, float]:
     """Score the one photo of a form, as the tutorial's service did: label to score, three decimals."""
     (outcome,) = _label(read_photos(request, max_photos=1))
-    if isinstance(outcome, Problem):
+    if isinstance(outcome, ProblemError):
         raise outcome
     _, labelling = outcome
     return {label: round(score, 3) for label, score in labelling.scores.items()}
 
 
-Outcome = tuple[Scored, Labelling] | Problem
+Outcome = tuple[Scored, Labelling] | ProblemError
 
 
 def _label(photos: list[Photo]) -> list[Outcome]:
@@ -59,12 +59,12 @@ def _outcome(server: ModelServer, call: Any) -> Outcome:
     try:
         scored = server.scored(call)
         return scored, label_scores(server.describe(scored.version), scored.scores)
-    except Problem as problem:
+    except ProblemError as problem:
         return problem
 
 
 def _answer(photo: Photo, outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Problem):
+    if isinstance(outcome, ProblemError):
         return {"file": photo.file, "error": outcome.as_dict()}
     scored, labelling = outcome
     return {

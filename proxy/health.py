@@ -1,4 +1,4 @@
-"""Probes: is this process alive, and can it answer a photo?"""
+"""Probes: whether this process is alive, and whether it can answer a photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from proxy.classify import model_server
 blueprint = Blueprint("health", __name__)
 
 _PROBE_PHOTO = (
-    b"BM" + struct.pack("<IHHI", 58, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0) + bytes(4)
+    b"BM"
+    + struct.pack("<IHHI", 58, 0, 0, 54)
+    + struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0)
+    + bytes(4)
 )
 """The smallest photo: one black pixel, as BMP."""
 

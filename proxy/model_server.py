@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import re
-from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import grpc
 
 from proxy.labels import Description
-from proxy.problems import Problem
+from proxy.problems import ProblemError
 from scenery import contract, wire
 
 _REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
@@ -49,22 +48,21 @@ class ModelServer:
         )
         self._descriptions: dict[int, Description] = {}
 
-    def classify(self, photo: bytes) -> Future[Any]:
+    def classify(self, photo: bytes) -> Any:
         """Start to score an encoded photo; :meth:`scored` waits for the answer."""
         request = self._request(contract.SIGNATURE_CLASSIFY)
         tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
         tensor.dtype = _DT_STRING
         tensor.tensor_shape.dim.add(size=1)
         tensor.string_val.append(photo)
-        future: Future[Any] = self._predict.future(request, timeout=self._timeout_seconds)
-        return future
+        return self._predict.future(request, timeout=self._timeout_seconds)
 
-    def scored(self, call: Future[Any]) -> Scored:
+    def scored(self, call: Any) -> Scored:
         """Wait for :meth:`classify`.
 
         Raises
         ------
-        Problem
+        ProblemError
             If the model refused the photo or the model server could not answer.
         """
         response = self._answer(call)
@@ -76,7 +74,7 @@ class ModelServer:
 
         Raises
         ------
-        Problem
+        ProblemError
             If the model server could not answer.
         """
         if version not in self._descriptions:
@@ -105,36 +103,38 @@ class ModelServer:
         except grpc.RpcError as error:
             raise self._problem(call.code(), call.details() or "") from error
 
-    def _problem(self, code: grpc.StatusCode, details: str) -> Problem:
+    def _problem(self, code: grpc.StatusCode, details: str) -> ProblemError:
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             return _photo_problem(details)
         if code is grpc.StatusCode.UNAVAILABLE:
-            detail = f"The model server at {self._address} cannot be reached. Start it, or correct SCENERY_MODEL_SERVER."
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model-server-unavailable", detail)
+            detail = (
+                f"The model server at {self._address} cannot be reached. Start it, or correct SCENERY_MODEL_SERVER."
+            )
+            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "model-server-unavailable", detail)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             detail = "The model server has more requests than it can take. Try again in a moment."
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
+            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
         if code is grpc.StatusCode.NOT_FOUND:
             detail = f"The model server serves no such version of {self.model_name!r} now: {details}"
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model-not-served", detail)
+            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "model-not-served", detail)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             detail = (
                 f"The model server did not answer within {self._timeout_seconds:g} s. Try again, "
                 "or raise SCENERY_TIMEOUT_SECONDS."
             )
-            return Problem(HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded", detail)
+            return ProblemError(HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded", detail)
         detail = f"The model server failed with {code.name}: {details}"
-        return Problem(HTTPStatus.BAD_GATEWAY, "model-server-failed", detail)
+        return ProblemError(HTTPStatus.BAD_GATEWAY, "model-server-failed", detail)
 
 
-def _photo_problem(details: str) -> Problem:
+def _photo_problem(details: str) -> ProblemError:
     """Tell why a model refused a photo: in its own words, or as a decoder's failure."""
     match = _REFUSAL.search(details)
     if match is None or match[1] not in _REFUSAL_STATUSES:
         detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, contract.REFUSED_DAMAGED, detail)
+        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, contract.REFUSED_DAMAGED, detail)
     sentence = match[2][:1].upper() + match[2][1:] + "."
-    return Problem(_REFUSAL_STATUSES[match[1]], match[1], sentence)
+    return ProblemError(_REFUSAL_STATUSES[match[1]], match[1], sentence)
 
 
 def _floats(tensor: Any) -> list[float]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Request
 
-from proxy.problems import Problem
+from proxy.problems import ProblemError
 from scenery import contract
 
 _RAW_TYPES = ("application/octet-stream",)
@@ -27,21 +27,21 @@ def read_photos(request: Request, max_photos: int) -> list[Photo]:
 
     Raises
     ------
-    Problem
+    ProblemError
         If the content type is neither ``image/…`` nor a form, or there is no photo, or too many.
     """
     if request.mimetype == _MULTIPART:
         return _form_photos(request, max_photos)
     if not request.mimetype.startswith("image/") and request.mimetype not in _RAW_TYPES:
-        raise Problem(
+        raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
-            f"The content type is {request.mimetype or 'missing'!r}. Send the photo's bytes as image/jpeg (or the like), "
-            "or files as multipart/form-data.",
+            f"The content type is {request.mimetype or 'missing'!r}. Send the photo's bytes as image/jpeg "
+            "(or the like), or files as multipart/form-data.",
         )
     content = request.get_data(cache=False)
     if not content:
-        raise Problem(
+        raise ProblemError(
             HTTPStatus.BAD_REQUEST, contract.REFUSED_EMPTY, "The request has no body. Send the photo's bytes in it."
         )
     return [Photo(None, content)]
@@ -50,13 +50,13 @@ def read_photos(request: Request, max_photos: int) -> list[Photo]:
 def _form_photos(request: Request, max_photos: int) -> list[Photo]:
     files = [file for _, file in request.files.items(multi=True)]
     if not files:
-        raise Problem(
+        raise ProblemError(
             HTTPStatus.BAD_REQUEST,
             contract.REFUSED_EMPTY,
             "The form has no file. Send photos as file parts: curl -F file=@photo.jpg",
         )
     if len(files) > max_photos:
-        raise Problem(
+        raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "too-many-photos",
             f"The form has {len(files)} photos and at most {max_photos} are read. Send fewer at a time.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 log = logging.getLogger(__name__)
@@ -19,10 +19,12 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:scenery:problem:"
 RETRY_AFTER_SECONDS = 1
+DRAINED_BYTES = 64 * 2**20
+"""How much of a body that is too large is read before the connection is closed on its sender."""
 
 
 @dataclass(frozen=True)
-class Problem(Exception):
+class ProblemError(Exception):
     """Something that cannot be answered; raise it anywhere in a request."""
 
     status: HTTPStatus
@@ -43,24 +45,35 @@ class Problem(Exception):
         return response
 
 
+def _drain(environ: dict[str, Any]) -> None:
+    """Read on and throw away: closed while it still sends, a client would see a reset, not the answer."""
+    left = min(int(environ.get("CONTENT_LENGTH") or 0), DRAINED_BYTES)
+    while left > 0:
+        chunk = environ["wsgi.input"].read(min(left, 2**16))
+        if not chunk:
+            return
+        left -= len(chunk)
+
+
 def register_problems(app: Flask) -> None:
     """Make every error of ``app`` a problem document, those of Flask and defects too."""
 
-    @app.errorhandler(Problem)
-    def problem(error: Problem) -> Response:
+    @app.errorhandler(ProblemError)
+    def problem(error: ProblemError) -> Response:
         return error.response()
 
     @app.errorhandler(RequestEntityTooLarge)
     def too_many_bytes(_: RequestEntityTooLarge) -> Response:
+        _drain(request.environ)
         limit = app.config["MAX_CONTENT_LENGTH"]
         detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-bytes", detail).response()
+        return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-bytes", detail).response()
 
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
         name = status.phrase.lower().replace(" ", "-")
-        response = Problem(status, name, error.description or status.description).response()
+        response = ProblemError(status, name, error.description or status.description).response()
         for key, value in error.get_headers():
             if key.lower() == "allow":
                 response.headers[key] = value
@@ -70,4 +83,4 @@ def register_problems(app: Flask) -> None:
     def defect(error: Exception) -> Response:
         log.exception("A request failed by a defect of the proxy", exc_info=error)
         detail = "The proxy failed to handle this request; its log says why."
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-server-error", detail).response()
+        return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-server-error", detail).response()

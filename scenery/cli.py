@@ -23,10 +23,12 @@ class _EntryPointGroup(click.Group):
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {entry_point.name: entry_point for entry_point in entry_points(group=GROUP)}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names of the subcommands, without importing one."""
         return sorted(self._entry_points())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import one subcommand."""
         entry_point = self._entry_points().get(cmd_name)
         if entry_point is None:
             return None
@@ -37,7 +39,7 @@ class _EntryPointGroup(click.Group):
 @click.command(cls=_EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="scenery")
 def scenery() -> None:
-    """From labelled photos to a served image classifier.
+    r"""From labelled photos to a served image classifier.
 
     Train a model, export it as a numbered version, serve it:
 

@@ -124,10 +124,7 @@ def _starts(header: Tensor, at: int, text: bytes) -> Tensor:
 def _jpeg(image: Tensor, _: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
     height, width = _jpeg_size(image)
     photo = _checked(image, height, width, max_pixels)
-    readers = [
-        lambda ratio=ratio: tf.io.decode_jpeg(photo, channels=3, ratio=ratio)  # type: ignore[misc]
-        for ratio in REDUCTIONS
-    ]
+    readers = [lambda ratio=ratio: tf.io.decode_jpeg(photo, channels=3, ratio=ratio) for ratio in REDUCTIONS]
     return _fit(tf.switch_case(_reduction(height, width, size), readers), height, width, size)
 
 
@@ -166,10 +163,8 @@ def _checked(image: Tensor, height: Tensor, width: Tensor, max_pixels: int) -> T
     """Return ``image``, but only after its size was found to be sound; what decodes must depend on it."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     damaged = "the header gives no size; the file is cut off or damaged"
-    too_many = tf.strings.join(
-        ["the photo has ", tf.as_string(width), " x ", tf.as_string(height)]
-        + [f" pixels and at most {max_pixels} are read; send it smaller"]
-    )
+    extents = ["the photo has ", tf.as_string(width), " x ", tf.as_string(height)]
+    too_many = tf.strings.join([*extents, f" pixels and at most {max_pixels} are read; send it smaller"])
     sound = tf.logical_and(height > 0, width > 0)
     with tf.control_dependencies([_refusal(sound, contract.REFUSED_DAMAGED, damaged)]):
         small = tf.less_equal(pixels, max_pixels)

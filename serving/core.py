@@ -25,7 +25,7 @@ from serving.source import aspired_versions
 log = logging.getLogger(__name__)
 
 _PLATFORM = "tensorflow"
-_FIRST_LOAD_SECONDS = 3600.0
+_LOOK_SECONDS = 0.5
 
 
 def read_config_file(path: Path) -> wire.ModelServerConfig:
@@ -57,7 +57,7 @@ class ServerCore:
     """Serves what a config asks for. Public methods may be called from any thread."""
 
     def __init__(self, config: wire.ModelServerConfig, manager: Manager, poll_seconds: float) -> None:
-        """Raises :class:`ServingError` if ``config`` cannot be served. ``poll_seconds`` 0: look once only."""
+        """Check ``config`` (raises :class:`ServingError`); with ``poll_seconds`` 0 it looks for versions once only."""
         self._manager = manager
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
@@ -66,10 +66,14 @@ class ServerCore:
         self._warned: set[str] = set()
         self._models = _checked_models(config)
 
-    def start(self) -> None:
-        """Load what is there, wait until it answers or has failed for good, then go on watching."""
+    def start(self, stop: threading.Event) -> None:
+        """Load what is there, wait until it answers or has failed for good, then go on watching.
+
+        Waiting ends early when ``stop`` is set.
+        """
         self._poll()
-        self._manager.wait_until_settled(list(self._models), _FIRST_LOAD_SECONDS)
+        while not stop.is_set() and not self._manager.wait_until_settled(list(self._models), _LOOK_SECONDS):
+            pass
         if self._poll_seconds > 0:
             self._poller.start()
 

@@ -17,10 +17,10 @@ class ServingError(Exception):
 
 
 def invalid_argument(message: str) -> ServingError:
-    """The client sent what no retry will make right."""
+    """Return the error for what no retry will make right."""
     return ServingError("INVALID_ARGUMENT", message)
 
 
 def not_found(message: str) -> ServingError:
-    """No such model or version is served."""
+    """Return the error for a model or version that is not served."""
     return ServingError("NOT_FOUND", message)

@@ -23,8 +23,8 @@ _OPTIONS = [
 ]
 
 
-def make_grpc_server(plane: DataPlane, address: str, threads: int) -> tuple[grpc.Server, int]:
-    """Make a gRPC server, not yet started, on ``host:port``; returns it and its port.
+def make_grpc_server(plane: DataPlane, address: str, threads: int) -> grpc.Server:
+    """Make a gRPC server, not yet started, on ``host:port``.
 
     Raises
     ------
@@ -44,12 +44,13 @@ def make_grpc_server(plane: DataPlane, address: str, threads: int) -> tuple[grpc
         )
     )
     try:
-        return server, server.add_insecure_port(address)
+        server.add_insecure_port(address)
     except RuntimeError as error:
         raise ServingError("UNAVAILABLE", f"The gRPC address {address} cannot be opened: {error}") from error
+    return server
 
 
-def _handler(answer: Callable[[Any], Any], request_class: Any) -> grpc.RpcMethodHandler:
+def _handler(answer: Callable[[Any], Any], request_class: Any) -> grpc.RpcMethodHandler[Any, Any]:
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return answer(request)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from serving.errors import ServingError
 from serving.loader import Loader
@@ -47,7 +48,7 @@ class LoadRetries:
 class Manager:
     """Loads and unloads versions and hands them out."""
 
-    make_loader: Callable[..., Loader]
+    make_loader: Callable[[Path], Loader]
     """Called with a version's folder."""
     retries: LoadRetries = field(default_factory=LoadRetries)
     threads: int = 2
@@ -58,7 +59,7 @@ class Manager:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="load")
         self._stopping = threading.Event()
 
-    def aspire(self, name: str, versions: Mapping[int, object]) -> None:
+    def aspire(self, name: str, versions: Mapping[int, Path]) -> None:
         """Say which versions of a model are wanted, each with its folder; the others will go."""
         with self._changed:
             for servable_id, harness in self._harnesses.items():

@@ -203,10 +203,10 @@ def _flatten(value: Any, shape: list[int], level: int, dtype: np.dtype[Any], fla
 
 
 def _scalar(value: Any, dtype: np.dtype[Any]) -> Any:
-    if dtype == object:
+    if dtype.hasobject:
         return _bytes_value(value)
-    accepted = {"b": bool, "f": (int, float), "i": int, "u": int}[dtype.kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and dtype.kind != "b"):
+    accepted = {"b": (bool,), "f": (int, float), "i": (int,), "u": (int,)}.get(dtype.kind, ())
+    if type(value) not in accepted:
         raise _wrong_type(value, {"float32": "float", "float64": "double"}.get(dtype.name, dtype.name))
     if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
         raise _wrong_type(value, dtype.name)
@@ -254,7 +254,7 @@ def _require_batch(outputs: Mapping[str, Array]) -> None:
 
 
 def _to_json(name: str, array: Array) -> Any:
-    if array.dtype == object:
+    if array.dtype.hasobject:
         return _map(array.tolist(), _encoded if name.endswith(_BYTES_SUFFIX) else _text)
     if array.dtype in (np.float32, np.float16):
         # The shortest decimal that reads back as the same float32, not its float64 expansion.
@@ -272,5 +272,3 @@ def _encoded(value: bytes) -> dict[str, str]:
 
 def _text(value: bytes) -> str:
     return value.decode(errors="replace")
-
-

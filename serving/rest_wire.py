@@ -47,6 +47,7 @@ class RestWire:
         self._plane = plane
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
         if not environ["PATH_INFO"].startswith(_PREFIX):
             return _respond(start_response, HTTPStatus.NOT_FOUND, "text/html", _UNKNOWN_PATH)
         try:

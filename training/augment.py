@@ -43,7 +43,9 @@ def _recipe(seed: int, probability: float) -> Any:
         augmenters.GaussianBlur(sigma=(0, 3.0)),
     ]
     sometimes = [augmenters.Sometimes(probability, change) for change in changes]
-    return augmenters.Sequential(sometimes, random_order=True, seed=seed)
+    recipe = augmenters.Sequential(sometimes, random_order=True)
+    recipe.seed_(seed)  # each change's own random numbers too
+    return recipe
 
 
 def _imgaug() -> Any:

@@ -9,11 +9,15 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+RESAMPLES = 200
+
 
 def choose_thresholds(targets: Floats, scores: Floats) -> Floats:
     """Choose for each label the threshold with the best F1; call it with validation data only.
 
-    Candidates are the middles between neighbouring scores; of equals the one nearest 0.5 wins.
+    A single best threshold follows the accidents of few photos, so it is found on many bootstrap
+    resamples of them (Efron 1979) and the median is taken. Within a resample, candidates are the
+    middles between neighbouring scores, and of equals the one nearest 0.5 wins.
 
     Parameters
     ----------
@@ -24,7 +28,13 @@ def choose_thresholds(targets: Floats, scores: Floats) -> Floats:
     -------
     float32 [labels].
     """
-    return np.array([_best_threshold(*pair) for pair in zip(targets.T, scores.T, strict=True)], np.float32)
+    random = np.random.default_rng(0)
+    resamples = [random.integers(len(targets), size=len(targets)) for _ in range(RESAMPLES)]
+    best = [
+        [_best_threshold(target[chosen], score[chosen]) for target, score in zip(targets.T, scores.T, strict=True)]
+        for chosen in resamples
+    ]
+    return np.median(best, axis=0).astype(np.float32)
 
 
 def _best_threshold(target: Floats, score: Floats) -> float:

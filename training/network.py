@@ -44,7 +44,6 @@ def build_network(size: tuple[int, int], labels: int, backbone_weights: str, dro
     return keras.Model(inputs, scores, name="scenery")
 
 
-
 def freeze_backbone(network: Any, frozen: bool) -> None:
     """Choose what the next compilation trains: the head alone, or the backbone's convolutions too.
 

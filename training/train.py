@@ -12,6 +12,7 @@ A run folder holds everything that later steps read, so that they need nothing e
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from scenery import preprocess
 from training import dataset, metrics
 from training.augment import augment
 from training.config import DataConfig, TrainingConfig, load_data_config, load_training_config
-from training.dataset import Samples
+from training.dataset import Part, Samples
 from training.network import build_network, freeze_backbone
 from training.run import Run, describe_origin, write_golden
+
+HELD_OUT: tuple[Part, ...] = ("validation", "test")
 
 GOLDEN_PHOTOS = 16
 
@@ -55,17 +58,15 @@ def train(csv_path: Path, data_config_path: Path, training_config_path: Path, ru
     keras.utils.set_random_seed(config.seed)
     parts = {part: dataset.samples_of(table[table["part"] == part], data_config) for part in dataset.PARTS}
     pixels = {part: _decode(part, samples, data_config) for part, samples in parts.items()}
-    network = build_network(
-        data_config.size, len(data_config.targets), config.backbone_weights, dropout=config.dropout
-    )
+    network = build_network(data_config.size, len(data_config.targets), config.backbone_weights, dropout=config.dropout)
     model_path = run_dir / config.model_path
     history = _fit(network, pixels, parts, config, model_path)
     history.to_csv(run_dir / "history.csv", index_label="epoch")
     network = keras.models.load_model(model_path)
 
-    scores = {part: _predict(network, pixels[part], config.batch_size) for part in ("validation", "test")}
+    scores = {part: _predict(network, pixels[part], config.batch_size) for part in HELD_OUT}
     thresholds = metrics.choose_thresholds(parts["validation"].targets, scores["validation"])
-    figures = {
+    figures: dict[str, Any] = {
         part: metrics.evaluate(parts[part].targets, scores[part], thresholds, data_config.targets) for part in scores
     }
     run = Run(
@@ -89,11 +90,11 @@ def _decode(part: str, samples: Samples, config: DataConfig) -> Any:
 
 def _fit(network: Any, pixels: Any, parts: Any, config: TrainingConfig, model_path: Path) -> pd.DataFrame:
     """Train the head alone, then everything, keeping the best; returns one row an epoch."""
-    validation = _batches(pixels["validation"], parts["validation"].targets, config, augmented=False)
-    training = _batches(pixels["train"], parts["train"].targets, config, augmented=config.use_augmentation)
+    validation = _batches(pixels["validation"], parts["validation"].targets, config, training=False)
+    training = _batches(pixels["train"], parts["train"].targets, config, training=True)
     best = keras.callbacks.ModelCheckpoint(model_path, monitor="val_loss", save_best_only=True)
     phases = [(config.head_epochs, True), (config.epochs, False)]
-    histories = []
+    histories: list[pd.DataFrame] = []
     for epochs, head_only in phases:
         if not epochs:
             continue
@@ -111,11 +112,12 @@ def _fit(network: Any, pixels: Any, parts: Any, config: TrainingConfig, model_pa
             validation_data=validation,
             epochs=epochs,
             shuffle=False,  # the batches come shuffled
-            verbose="auto" if click.get_text_stream("stdout").isatty() else 2,
+            verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[best, *_patience(config)],
         )
         histories.append(pd.DataFrame(fitted.history).assign(phase="head" if head_only else "all"))
-    return pd.concat(histories, ignore_index=True)
+    history: pd.DataFrame = pd.concat(histories, ignore_index=True)
+    return history
 
 
 def _patience(config: TrainingConfig) -> list[Any]:
@@ -125,17 +127,17 @@ def _patience(config: TrainingConfig) -> list[Any]:
     ]
 
 
-def _batches(pixels: Any, targets: Any, config: TrainingConfig, augmented: bool) -> Any:
-    """Feed scaled batches, the last one of an epoch included; shuffled if ``augmented``."""
+def _batches(pixels: Any, targets: Any, config: TrainingConfig, training: bool) -> Any:
+    """Feed scaled batches, the last one of an epoch included; for training shuffled and augmented."""
     places = tf.data.Dataset.range(len(pixels))
-    if augmented:
+    if training:
         places = places.shuffle(len(pixels), seed=config.seed, reshuffle_each_iteration=True)
     batches = places.batch(config.batch_size)
     random = np.random.default_rng(config.seed)
 
     def load(chosen: Any) -> Any:
         images = pixels[chosen]
-        if not augmented:
+        if not (training and config.use_augmentation):
             return images
         return augment(images, seed=int(random.integers(2**31)), probability=config.augmentation_probability)
 

@@ -31,7 +31,14 @@ SAMPLE_PHOTO = Path("examples/sample.jpg")
 @click.option("--models-dir", type=_FOLDER, default="models", show_default=True, help="The folder of models.")
 @click.option("--run-dir", type=_FOLDER, default="runs/serve", show_default=True, help="Where the logs go.")
 def serve(
-    server: str, host: str, port: int, grpc_port: int, rest_port: int, config_file: Path, models_dir: Path, run_dir: Path
+    server: str,
+    host: str,
+    port: int,
+    grpc_port: int,
+    rest_port: int,
+    config_file: Path,
+    models_dir: Path,
+    run_dir: Path,
 ) -> None:
     """Run a model server and the proxy on this machine.
 
@@ -49,7 +56,9 @@ def serve(
         if not stop.is_set():
             click.echo(f"\nScenery is ready: {options.address}   (Ctrl-C stops it)\n")
             if SAMPLE_PHOTO.is_file():
-                click.echo(f"  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {options.address}/v1/classify")
+                click.echo(
+                    f"  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {options.address}/v1/classify"
+                )
                 click.echo(json.dumps(classify(options, SAMPLE_PHOTO)))
         while not stop.wait(WATCH_SECONDS):
             for process in processes:

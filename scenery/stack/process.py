@@ -43,7 +43,9 @@ class Process:
         status = self._child.poll()
         if status is not None:
             lines = self._log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-            raise StackError(f"The {self.name} ended by itself with status {status}. Its last lines:\n" + "\n".join(lines))
+            raise StackError(
+                f"The {self.name} ended by itself with status {status}. Its last lines:\n" + "\n".join(lines)
+            )
 
     def stop(self, timeout_seconds: float) -> None:
         """Ask the program to end, wait for it, and kill it if it takes too long."""

@@ -28,6 +28,8 @@ STOP_SECONDS = 30.0
 WATCH_SECONDS = 0.2
 GRPC_THREADS = 64
 """The real server's default, 4 a core, refuses callers that it could serve."""
+LOAD_RETRY_MICROS = 2_000_000
+"""Soon enough that a version which cannot be loaded is told within the start."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def _server_command(options: StackOptions, config_file: Path) -> list[str]:
         f"--rest_api_port={options.rest_port}",
         f"--model_config_file={config_file}",
         f"--grpc_max_threads={GRPC_THREADS}",
+        f"--load_retry_interval_micros={LOAD_RETRY_MICROS}",
         "--tensorflow_intra_op_parallelism=1",
     ]
     if options.server == "embedded":
@@ -117,7 +120,11 @@ def _proxy_command(options: StackOptions) -> list[str]:
 
 
 def _require_ports(options: StackOptions) -> None:
-    for port, flag in ((options.port, "--port"), (options.grpc_port, "--grpc-port"), (options.rest_port, "--rest-port")):
+    for port, flag in (
+        (options.port, "--port"),
+        (options.grpc_port, "--grpc-port"),
+        (options.rest_port, "--rest-port"),
+    ):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

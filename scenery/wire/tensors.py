@@ -82,8 +82,8 @@ def to_array(tensor: wire.TensorProto) -> Array:
 
 def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
     count = int(np.prod(shape))
-    values = np.empty(len(field), object) if dtype == object else None
-    if values is not None:
+    if dtype.hasobject:
+        values = np.empty(len(field), dtype)
         values[:] = field
     elif dtype == np.float16:
         values = np.array(field, np.uint16).view(np.float16)
@@ -93,7 +93,7 @@ def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
         values = np.array(field).astype(dtype)
     if len(values) >= count:
         return values[:count].reshape(shape)
-    rest = values[-1:] if len(values) else np.array([b""] if dtype == object else [0], dtype)
+    rest = values[-1:] if len(values) else np.array([b""] if dtype.hasobject else [0], dtype)
     return np.concatenate([values, np.repeat(rest, count - len(values))]).reshape(shape)
 
 

@@ -1,0 +1,149 @@
+"""The proxy as a real process in front of a real model server."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from PIL import Image
+
+from tests.photographs import bombs, encode
+from tests.processes import PHOTOS, free_ports, http, model_server, multipart, proxy, wait_until
+
+LABELS = ["beach", "city", "sunset", "trees"]
+
+
+def assert_problem(answer, status: int, name: str) -> None:
+    """Every error has one shape."""
+    assert set(answer) == {"type", "title", "status", "detail"}
+    assert answer["type"] == f"urn:scenery:problem:{name}"
+    assert answer["status"] == status
+    assert len(answer["detail"].split()) > 5
+
+
+def test_a_raw_photo(proxied, photo):
+    """A photo's bytes are answered with its labels, scores and the version that gave them."""
+    status, answer, headers = proxied.classify(photo)
+    assert status == 200
+    assert headers["Content-Type"] == "application/json"
+    assert answer["model"] == "scenery"
+    (told,) = answer["photos"]
+    assert told["file"] is None
+    assert told["version"] == 1
+    assert list(told["scores"]) == LABELS
+    assert told["top"]["label"] == max(told["scores"], key=told["scores"].get)
+    assert LABELS[told["top"]["index"]] == told["top"]["label"]
+    assert set(told["labels"]) <= set(LABELS)
+
+
+def test_a_form_with_several_photos(proxied, photo):
+    """Each file of a form has its answer, and a bad one its own error."""
+    other = (PHOTOS / "0004.jpg").read_bytes()
+    body, content_type = multipart(("a.jpg", photo), ("bad.jpg", b"no photo"), ("b.jpg", other))
+    status, answer, _ = proxied.classify(body, content_type)
+    assert status == 200
+    first, bad, second = answer["photos"]
+    assert (first["file"], second["file"]) == ("a.jpg", "b.jpg")
+    assert first["scores"] != second["scores"]
+    assert_problem(bad["error"], 415, "unsupported-format")
+    assert first["scores"] == proxied.classify(photo)[1]["photos"][0]["scores"]
+
+
+def test_scorefile_answers_as_the_tutorial_did(proxied, photo):
+    """A form with one file gives label to score, three decimals, in the labels' order."""
+    body, content_type = multipart(("photo.jpg", photo))
+    status, answer, _ = http("POST", f"{proxied.url}/scorefile/", body, content_type)
+    assert status == 200
+    assert list(answer) == LABELS
+    scores = proxied.classify(photo)[1]["photos"][0]["scores"]
+    assert answer == {label: round(score, 3) for label, score in scores.items()}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
+def test_every_format_is_taken(proxied, kind):
+    """The formats of the contract all come through."""
+    status, answer, _ = proxied.classify(encode(Image.new("RGB", (64, 48), "blue"), kind), f"image/{kind.lower()}")
+    assert status == 200
+    assert answer["photos"][0]["scores"]
+
+
+def bad_bodies():
+    photo = (PHOTOS / "0003.jpg").read_bytes()
+    form, form_type = multipart()
+    two, two_type = multipart(*[("a.jpg", photo)] * 33)
+    return {
+        "empty": (b"", "image/jpeg", 400, "empty"),
+        "text named jpg": (b"I am a text", "image/jpeg", 415, "unsupported-format"),
+        "truncated": (photo[: len(photo) // 2], "image/jpeg", 422, "damaged"),
+        "only a header": (photo[:30], "image/jpeg", 422, "damaged"),
+        "20 MB": (b"\xff\xd8\xff" + bytes(20 * 2**20), "image/jpeg", 413, "too-many-bytes"),
+        "wrong content type": (photo, "text/plain", 415, "unsupported-media-type"),
+        "curl's default content type": (photo, "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
+        "form without a file": (form, form_type, 400, "empty"),
+        "too many photos": (two, two_type, 413, "too-many-photos"),
+    } | {
+        f"{kind} bomb": (bomb, "image/*", 413, "too-many-pixels")
+        for kind, bomb in bombs().items()
+        if "frame" not in kind
+    }
+
+
+@pytest.mark.parametrize(("body", "content_type", "status", "name"), bad_bodies().values(), ids=bad_bodies().keys())
+def test_bad_input_gets_its_own_error_and_the_next_request_works(proxied, photo, body, content_type, status, name):
+    """Whatever is sent, the answer says what is wrong and what to do, and the next photo is answered."""
+    got, answer, headers = proxied.classify(body, content_type)
+    assert got == status
+    assert headers["Content-Type"] == "application/problem+json"
+    assert_problem(answer, status, name)
+    assert proxied.classify(photo)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [("GET", "/none", 404, "not-found"), ("GET", "/v1/classify", 405, "method-not-allowed")],
+)
+def test_unknown_routes_have_the_same_shape(proxied, method, path, status, name):
+    """Flask's own errors are problems too."""
+    got, answer, _ = http(method, proxied.url + path)
+    assert got == status
+    assert_problem(answer, status, name)
+
+
+def test_probes(proxied):
+    """Alive is one thing, ready another: that took a real prediction."""
+    assert http("GET", f"{proxied.url}/healthz")[:2] == (200, {"status": "ok"})
+    status, answer, _ = http("GET", f"{proxied.url}/readyz")
+    assert status == 200
+    assert answer == {"status": "ready", "model": "scenery", "version": 1, "labels": LABELS}
+
+
+def test_a_model_server_that_is_down(tmp_path, exported, photo):
+    """Without a model server the proxy lives and says what to do; when one comes, it answers again."""
+    grpc_port, rest_port = free_ports(2)
+    with proxy(tmp_path, f"127.0.0.1:{grpc_port}") as alone:
+        status, answer, headers = alone.classify(photo)
+        assert status == 503
+        assert headers["Retry-After"]
+        assert_problem(answer, 503, "model-server-unavailable")
+        assert f"127.0.0.1:{grpc_port}" in answer["detail"]
+        assert http("GET", f"{alone.url}/readyz")[0] == 503
+        assert http("GET", f"{alone.url}/healthz")[0] == 200
+        flags = (f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=scenery")
+        with model_server(tmp_path, f"--model_base_path={exported}", *flags[2:], flags[0]):
+            wait_until(lambda: alone.classify(photo)[0] == 200, "the proxy to find the model server")
+
+
+def test_a_model_that_is_not_served(tmp_path, served, photo, monkeypatch):
+    """A wrong model name is told as such."""
+    monkeypatch.setenv("SCENERY_MODEL_NAME", "other")
+    with proxy(tmp_path, served.grpc) as other:
+        status, answer, _ = other.classify(photo)
+        assert status == 503
+        assert_problem(answer, 503, "model-not-served")
+
+
+def test_sigterm_ends_it_cleanly(tmp_path, served):
+    """SIGTERM ends the proxy with status 0."""
+    with proxy(tmp_path, served.grpc) as ended:
+        ended.process.send_signal(signal.SIGTERM)
+        assert ended.process.wait(30) == 0

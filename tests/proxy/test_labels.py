@@ -1,0 +1,30 @@
+"""Scores to labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.labels import Description, label_scores
+
+DESCRIPTION = Description(("beach", "city", "sunset"), (0.5, 0.4, 0.9))
+
+
+def test_scores_get_names_and_thresholds():
+    """Each score is held to its own threshold; the surest label comes first."""
+    labelling = label_scores(DESCRIPTION, [0.5, 0.8, 0.85])
+    assert labelling.scores == {"beach": 0.5, "city": 0.8, "sunset": 0.85}
+    assert labelling.labels == ["city", "beach"]
+    assert (labelling.top_index, labelling.top_label) == (2, "sunset")
+
+
+def test_no_label_at_all():
+    """A photo of nothing known has no label, and still a top class."""
+    labelling = label_scores(DESCRIPTION, [0.1, 0.05, 0.0])
+    assert labelling.labels == []
+    assert labelling.top_label == "beach"
+
+
+def test_a_wrong_number_of_scores_is_refused():
+    """Scores that the labels do not fit are never mislabelled."""
+    with pytest.raises(ValueError, match="zip"):
+        label_scores(DESCRIPTION, [0.5, 0.5])

@@ -1,0 +1,95 @@
+"""The table, its split, the photos."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scenery.errors import DataError
+from tests.processes import PHOTOS, ROOT
+from training import dataset
+from training.config import DataConfig, load_data_config
+
+
+@pytest.fixture(scope="module")
+def config() -> DataConfig:
+    return load_data_config(ROOT / "examples/data_config.yaml")
+
+
+@pytest.fixture(scope="module")
+def table(config) -> pd.DataFrame:
+    return dataset.read_table(ROOT / "examples/photos/data.csv", config)
+
+
+def test_no_source_is_on_two_sides(config, table):
+    """Photos of one source, which resemble one another, stay together."""
+    parts = dataset.split(table, config, seed=1)
+    sources = table["source"].str.split("@").str[0]
+    assert parts.groupby(sources).nunique().max() == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_part_has_its_share_of_every_label(config, table, seed):
+    """Validation and test hold about 15 % of the photos and of each label."""
+    parts = dataset.split(table, config, seed)
+    shares = table[config.targets].groupby(parts).sum() / table[config.targets].sum()
+    assert shares.loc["validation"].between(0.13, 0.17).all()
+    assert shares.loc["test"].between(0.13, 0.17).all()
+    assert parts.value_counts(normalize=True)["train"] == pytest.approx(0.7, abs=0.01)
+
+
+def test_the_split_is_decided_by_the_seed(config, table):
+    """The same seed splits alike, another one otherwise."""
+    assert dataset.split(table, config, 1).equals(dataset.split(table, config, 1))
+    assert not dataset.split(table, config, 1).equals(dataset.split(table, config, 2))
+
+
+def test_without_sources_single_photos_are_split(config, table):
+    """A table without a group column is split by photo."""
+    alone = dataclasses.replace(config, group_col=None, group_separator=None)
+    assert set(dataset.split(table, alone, 1)) == set(dataset.PARTS)
+
+
+def test_too_few_sources_are_an_error(config, table):
+    """Two sources cannot make three parts."""
+    few = table.assign(source=["a", "b"] * 422 + ["a"])
+    with pytest.raises(DataError, match="2 sources cannot be split"):
+        dataset.split(few, dataclasses.replace(config, group_separator=None), 1)
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        ("name,beach,city,sunset,source\n0001.jpg,0,0,0,a\n", "has no column 'trees'"),
+        ("name,beach,city,sunset,trees,source\n0001.jpg,0,2,0,0,a\n", "line 2: city must be 0 or 1. Received: "),
+        ("name,beach,city,sunset,trees,source\n0001.jpg,0,,0,0,a\n", "line 2: city must be 0 or 1"),
+        ("name,beach,city,sunset,trees,source\nnone.jpg,0,0,0,0,a\n", "1 of 1 photos are not in"),
+        ("", "cannot be read as a CSV table"),
+    ],
+)
+def test_a_wrong_table_says_what_is_wrong(config, tmp_path: Path, csv: str, message: str):
+    """Columns, values and files are checked before anything is trained."""
+    (tmp_path / "data.csv").write_text(csv)
+    with pytest.raises(DataError) as caught:
+        dataset.read_table(tmp_path / "data.csv", config)
+    assert message in str(caught.value)
+
+
+def test_a_photo_that_cannot_be_decoded_is_named(tmp_path: Path):
+    """Of many photos the bad one is told."""
+    (tmp_path / "bad.jpg").write_text("no photo")
+    with pytest.raises(DataError, match=r"bad\.jpg cannot be decoded"):
+        dataset.decode_photos([PHOTOS / "0001.jpg", tmp_path / "bad.jpg"], 2, (96, 96))
+
+
+def test_the_digest_depends_on_photos_and_labels(config, table):
+    """Another label or another photo gives another digest."""
+    samples = dataset.samples_of(table.head(3), config)
+    other = dataclasses.replace(samples, targets=1 - samples.targets)
+    assert dataset.digest(samples) == dataset.digest(samples)
+    assert dataset.digest(samples) != dataset.digest(other)
+    assert samples.targets.dtype == np.float32

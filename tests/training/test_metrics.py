@@ -1,0 +1,46 @@
+"""Figures that are known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.metrics import choose_thresholds, evaluate
+
+TARGETS = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], np.float32)
+SCORES = np.array([[0.9, 0.2], [0.4, 0.1], [0.3, 0.8], [0.1, 0.6]], np.float32)
+
+
+def test_figures_by_hand():
+    """Six of eight decisions are right, two of four photos whole."""
+    figures = evaluate(TARGETS, SCORES, np.array([0.5, 0.5], np.float32), ["a", "b"])
+    assert figures["photos"] == 4
+    assert figures["binary_accuracy"] == 0.75
+    assert figures["exact_match"] == 0.5
+    assert figures["labels"]["a"] == {
+        "positives": 2, "threshold": 0.5, "precision": 1.0, "recall": 0.5, "f1": 0.6667, "average_precision": 1.0,
+    }  # fmt: skip
+    assert figures["labels"]["b"]["precision"] == 0.5
+    assert figures["macro_f1"] == 0.6667
+    assert figures["macro_average_precision"] == 1.0
+
+
+def test_thresholds_separate_what_can_be_separated():
+    """Where a threshold divides the classes, one between them is found."""
+    scores = np.array([[0.9, 0.2], [0.8, 0.1], [0.7, 0.3]] * 10 + [[0.3, 0.8], [0.1, 0.9]] * 10, np.float32)
+    targets = np.array([[1, 0]] * 30 + [[0, 1]] * 20, np.float32)
+    assert ((scores >= choose_thresholds(targets, scores)) == targets).all()
+
+
+def test_a_threshold_does_not_follow_a_single_photo():
+    """One odd photo among many does not move the threshold to itself."""
+    scores = np.concatenate([np.linspace(0.5, 1, 30), np.linspace(0, 0.5, 30), [0.02]]).astype(np.float32)[:, None]
+    targets = np.array([1] * 30 + [0] * 30 + [1], np.float32)[:, None]
+    assert choose_thresholds(targets, scores)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_of_equal_thresholds_the_plainest_wins():
+    """If 0.5 is as good as any other, it is 0.5."""
+    targets = np.array([[1], [0]], np.float32)
+    assert choose_thresholds(targets, np.array([[0.99], [0.01]], np.float32)) == pytest.approx([0.5])
+    assert choose_thresholds(targets, np.array([[0.5], [0.5]], np.float32)) == pytest.approx([0.5])
