@@ -42,7 +42,7 @@ def check_version(folder: Path, run: TrainedRun) -> float:
                 f"The exported version fails where a model server would run it: {error.message}"
             ) from error
     difference = float(np.abs(np.array(served) - np.array(list(run.golden.values()))).max())
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # NaN is no answer either
         raise ExportError(
             f"The exported version scores a golden photo {difference:.2g} away from the trained network; "
             f"at most {TOLERANCE} is rounding. Train and export with the same version of Scenery."
@@ -53,12 +53,21 @@ def check_version(folder: Path, run: TrainedRun) -> float:
 def _check_description(session: Any, meta_graph: Any, run: TrainedRun) -> None:
     outputs = meta_graph.signature_def[contract.SIGNATURE_DESCRIBE].outputs
     labels = [label.decode() for label in session.run(outputs[contract.OUTPUT_LABELS].name)]
+    thresholds = session.run(outputs[contract.OUTPUT_THRESHOLDS].name)
+    if not np.allclose(thresholds, run.thresholds):
+        raise ExportError(f"The exported version has the thresholds {thresholds}; the run has {run.thresholds}.")
     if labels != run.labels:
         raise ExportError(f"The exported version describes its labels as {labels}; the run has {run.labels}.")
 
 
 def _classify(session: Any, meta_graph: Any, photo: bytes) -> Any:
-    signature = meta_graph.signature_def[contract.SIGNATURE_CLASSIFY]
-    scores = signature.outputs[contract.OUTPUT_SCORES].name
-    (answer,) = session.run(scores, {signature.inputs[contract.INPUT_IMAGE_BYTES].name: [photo]})
+    """Score a photo by both signatures, the pixels being those that the first one decoded."""
+    signatures = meta_graph.signature_def
+    scores = signatures[contract.SIGNATURE_CLASSIFY].outputs[contract.OUTPUT_SCORES].name
+    image_bytes = signatures[contract.SIGNATURE_CLASSIFY].inputs[contract.INPUT_IMAGE_BYTES].name
+    image = signatures[contract.SIGNATURE_PIXELS].inputs[contract.INPUT_IMAGE].name
+    (answer,), pixels = session.run([scores, image], {image_bytes: [photo]})
+    (from_pixels,) = session.run(scores, {image: pixels})
+    if not np.allclose(answer, from_pixels, atol=TOLERANCE):
+        raise ExportError(f"The signatures disagree: {answer} for a photo, {from_pixels} for its own pixels.")
     return answer

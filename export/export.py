@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from export.warmup import write_warmup
 from scenery import contract, versions
 
 WARMUP_PHOTOS = 3
+
+# TensorFlow recommends its second API where a Session is what is wanted.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
+from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, current_app, request
 
 from proxy.labels import Labelling, label_scores
-from proxy.model_server import ModelServer, Scored
+from proxy.model_server import MODEL_NOT_SERVED, ModelServer, Scored, model_server
 from proxy.photos import Photo, read_photos
 from proxy.problems import ProblemError
 
 blueprint = Blueprint("classify", __name__)
 
 
-def model_server() -> ModelServer:
-    """Return the application's model server."""
-    server: ModelServer = current_app.extensions["model_server"]
-    return server
+AT_A_TIME = 4
+"""Photos of one request that the model server is asked for at a time."""
 
 
 @blueprint.post("/v1/classify")
@@ -49,18 +49,43 @@ Outcome = tuple[Scored, Labelling] | ProblemError
 
 
 def _label(photos: list[Photo]) -> list[Outcome]:
-    """Label photos; all are asked for before the first is waited for."""
+    """Label photos, a few of them at a time."""
     server = model_server()
-    calls = [server.classify(photo.content) for photo in photos]
-    return [_outcome(server, call) for call in calls]
+    outcomes: list[Outcome] = []
+    pending: deque[tuple[Photo, Any]] = deque()
+    for photo in photos:
+        if len(pending) == AT_A_TIME:
+            outcomes.append(_outcome(server, *pending.popleft()))
+        pending.append((photo, server.classify(photo.content)))
+    return outcomes + [_outcome(server, *each) for each in pending]
 
 
-def _outcome(server: ModelServer, call: Any) -> Outcome:
+def _outcome(server: ModelServer, photo: Photo, call: Any) -> Outcome:
     try:
-        scored = server.scored(call)
-        return scored, label_scores(server.describe(scored.version), scored.scores)
+        try:
+            return _labelled(server, server.scored(call))
+        except ProblemError as problem:
+            if problem.name != MODEL_NOT_SERVED:
+                raise
+        # A version may be unloaded between its scores and its first description: its successor answers.
+        return _labelled(server, server.scored(server.classify(photo.content)))
     except ProblemError as problem:
         return problem
+
+
+def _labelled(server: ModelServer, scored: Scored) -> tuple[Scored, Labelling]:
+    description = server.describe(scored.version)
+    if len(description.labels) != len(scored.scores):
+        description = server.describe(scored.version, refresh=True)
+    if len(description.labels) != len(scored.scores):
+        raise ProblemError(
+            HTTPStatus.BAD_GATEWAY,
+            "model-server-failed",
+            f"Version {scored.version} gave {len(scored.scores)} scores and describes "
+            f"{len(description.labels)} labels. "
+            "Export it again.",
+        )
+    return scored, label_scores(description, scored.scores)
 
 
 def _answer(photo: Photo, outcome: Outcome) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint
 
-from proxy.classify import model_server
+from proxy.model_server import model_server
+from proxy.problems import ProblemError
 
 blueprint = Blueprint("health", __name__)
 
@@ -28,8 +30,11 @@ def healthz() -> dict[str, str]:
 
 @blueprint.get("/readyz")
 def readyz() -> dict[str, Any]:
-    """Tell that photos can be answered, by having the model server score one."""
+    """Tell that photos can be answered, by having the model server score one; 503 and why, if not."""
     server = model_server()
-    scored = server.scored(server.classify(_PROBE_PHOTO))
-    labels = server.describe(scored.version).labels
+    try:
+        scored = server.scored(server.classify(_PROBE_PHOTO))
+        labels = server.describe(scored.version).labels
+    except ProblemError as problem:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, problem.name, problem.detail) from problem
     return {"status": "ready", "model": server.model_name, "version": scored.version, "labels": list(labels)}

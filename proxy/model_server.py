@@ -9,10 +9,13 @@ from http import HTTPStatus
 from typing import Any
 
 import grpc
+from flask import current_app
 
 from proxy.labels import Description
 from proxy.problems import ProblemError
 from scenery import contract, wire
+
+MODEL_NOT_SERVED = "model-not-served"
 
 _REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
 _REFUSAL_STATUSES = {
@@ -22,7 +25,16 @@ _REFUSAL_STATUSES = {
     contract.REFUSED_DAMAGED: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 _DT_STRING = wire.enum_values("tensorflow.DataType")["DT_STRING"]
-_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+_DECODER = re.compile(r"\{\{node [^}]*[Dd]ecode[^}]*\}\}")
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # The model server is a neighbour: found again within a second of its return, never behind a web proxy.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+]
 
 
 @dataclass(frozen=True)
@@ -69,15 +81,15 @@ class ModelServer:
         scores = response.outputs[contract.OUTPUT_SCORES]
         return Scored(response.model_spec.version.value, tuple(_floats(scores)))
 
-    def describe(self, version: int) -> Description:
-        """Return what a version says of itself; asked once, then remembered.
+    def describe(self, version: int, refresh: bool = False) -> Description:
+        """Return what a version says of itself; asked once, then remembered, unless to ``refresh``.
 
         Raises
         ------
         ProblemError
             If the model server could not answer.
         """
-        if version not in self._descriptions:
+        if refresh or version not in self._descriptions:
             request = self._request(contract.SIGNATURE_DESCRIBE)
             request.model_spec.version.value = version
             outputs = self._answer(self._predict.future(request, timeout=self._timeout_seconds)).outputs
@@ -86,10 +98,6 @@ class ModelServer:
                 thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
             )
         return self._descriptions[version]
-
-    def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
-        self._channel.close()
 
     def _request(self, signature: str) -> Any:
         request = wire.PredictRequest()
@@ -104,8 +112,8 @@ class ModelServer:
             raise self._problem(call.code(), call.details() or "") from error
 
     def _problem(self, code: grpc.StatusCode, details: str) -> ProblemError:
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return _photo_problem(details)
+        if code is grpc.StatusCode.INVALID_ARGUMENT and (problem := _photo_problem(details)):
+            return problem
         if code is grpc.StatusCode.UNAVAILABLE:
             detail = (
                 f"The model server at {self._address} cannot be reached. Start it, or correct SCENERY_MODEL_SERVER."
@@ -116,7 +124,7 @@ class ModelServer:
             return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
         if code is grpc.StatusCode.NOT_FOUND:
             detail = f"The model server serves no such version of {self.model_name!r} now: {details}"
-            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "model-not-served", detail)
+            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, MODEL_NOT_SERVED, detail)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             detail = (
                 f"The model server did not answer within {self._timeout_seconds:g} s. Try again, "
@@ -127,14 +135,22 @@ class ModelServer:
         return ProblemError(HTTPStatus.BAD_GATEWAY, "model-server-failed", detail)
 
 
-def _photo_problem(details: str) -> ProblemError:
-    """Tell why a model refused a photo: in its own words, or as a decoder's failure."""
+def model_server() -> ModelServer:
+    """Return the running application's model server."""
+    server: ModelServer = current_app.extensions["model_server"]
+    return server
+
+
+def _photo_problem(details: str) -> ProblemError | None:
+    """Tell why a model refused a photo: in its own words, or as a decoder's failure; None if it did not."""
     match = _REFUSAL.search(details)
-    if match is None or match[1] not in _REFUSAL_STATUSES:
+    if match and match[1] in _REFUSAL_STATUSES:
+        sentence = match[2][:1].upper() + match[2][1:] + "."
+        return ProblemError(_REFUSAL_STATUSES[match[1]], match[1], sentence)
+    if _DECODER.search(details):
         detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, contract.REFUSED_DAMAGED, detail)
-    sentence = match[2][:1].upper() + match[2][1:] + "."
-    return ProblemError(_REFUSAL_STATUSES[match[1]], match[1], sentence)
+    return None
 
 
 def _floats(tensor: Any) -> list[float]:

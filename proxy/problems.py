@@ -23,7 +23,7 @@ DRAINED_BYTES = 64 * 2**20
 """How much of a body that is too large is read before the connection is closed on its sender."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProblemError(Exception):
     """Something that cannot be answered; raise it anywhere in a request."""
 
@@ -66,7 +66,10 @@ def register_problems(app: Flask) -> None:
     def too_many_bytes(_: RequestEntityTooLarge) -> Response:
         _drain(request.environ)
         limit = app.config["MAX_CONTENT_LENGTH"]
-        detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
+        if (request.content_length or limit + 1) > limit:
+            detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
+        else:
+            detail = "The form has too many parts, or a photo without a file name. Send photos as file parts."
         return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-bytes", detail).response()
 
     @app.errorhandler(HTTPException)

@@ -21,7 +21,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": f"{self._settings.host}:{self._settings.port}",
+            "bind": f"{self._settings.listen_host}:{self._settings.listen_port}",
             "worker_class": "gthread",
             "workers": self._settings.workers,
             "threads": self._settings.threads,

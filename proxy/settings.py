@@ -18,8 +18,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address that the proxy listens on; 0.0.0.0 is every one.")
-    port: int = Field(contract.PROXY_PORT, ge=0, le=65535, description="TCP port that the proxy listens on.")
+    listen_host: str = Field("127.0.0.1", description="Address that the proxy listens on; 0.0.0.0 is every one.")
+    listen_port: int = Field(contract.PROXY_PORT, ge=0, le=65535, description="TCP port that the proxy listens on.")
     model_server: str = Field(
         f"127.0.0.1:{contract.GRPC_PORT}", description="gRPC address of the model server, as gRPC names addresses."
     )

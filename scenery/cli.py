@@ -9,12 +9,25 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import NoReturn
 
 import click
 
 from scenery.errors import SceneryError
 
 GROUP = "scenery.commands"
+
+# \b keeps click from joining the lines that follow.
+_HELP = """From labelled photos to a served image classifier.
+
+Train a model, export it as a numbered version, serve it:
+
+\b
+  scenery train
+  scenery export runs/…
+  scenery serve
+"""
 
 
 class _EntryPointGroup(click.Group):
@@ -36,18 +49,10 @@ class _EntryPointGroup(click.Group):
         return command
 
 
-@click.command(cls=_EntryPointGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_EntryPointGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="scenery")
 def scenery() -> None:
-    r"""From labelled photos to a served image classifier.
-
-    Train a model, export it as a numbered version, serve it:
-
-    \b
-      scenery train
-      scenery export runs/…
-      scenery serve
-    """
+    """Run one of the stages' commands."""
 
 
 def main() -> None:
@@ -55,5 +60,16 @@ def main() -> None:
     try:
         scenery()
     except SceneryError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if find_spec((error.name or __name__).split(".")[0]) is not None:
+            raise
+        _fail(
+            f"This command needs the package {error.name}, which is not installed. Each stage has an extra: "
+            "pip install -e '.[training]' (or export, serving, proxy)."
+        )
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)

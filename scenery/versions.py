@@ -17,13 +17,25 @@ from pathlib import Path
 from scenery.errors import VersionError
 
 _STAGING_PREFIX = ".incoming-"
+_MAX_DIGITS = 64
+
+
+MAX_VERSION = 2**63 - 1
+
+
+def version_number(name: str) -> int | None:
+    """Return the version that a folder's name means, or None if it is no version."""
+    if not (name.isascii() and name.isdecimal()) or len(name) > _MAX_DIGITS:
+        return None
+    return number if (number := int(name)) <= MAX_VERSION else None
 
 
 def list_versions(model_dir: Path) -> list[int]:
     """Return the version numbers in ``model_dir``, lowest first; none if it does not exist."""
     if not model_dir.is_dir():
         return []
-    return sorted(int(child.name) for child in model_dir.iterdir() if child.is_dir() and child.name.isdecimal())
+    numbers = (version_number(child.name) for child in model_dir.iterdir() if child.is_dir())
+    return sorted(number for number in numbers if number is not None)
 
 
 def next_version(model_dir: Path) -> int:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 
 from scenery import wire
-from serving.errors import ServingError, invalid_argument
+from serving.errors import invalid_argument, not_found
 from serving.manager import Manager
 from serving.saved_model import SavedModel
 from serving.servable import ServableState
@@ -39,7 +38,7 @@ def read_config_file(path: Path) -> wire.ModelServerConfig:
     try:
         text = path.read_text()
     except OSError as error:
-        raise ServingError("NOT_FOUND", f"{path}; {error.strerror}") from error
+        raise not_found(f"{path}; {error.strerror}") from error
     try:
         return text_format.Parse(text, wire.ModelServerConfig(), descriptor_pool=wire.pool)
     except text_format.ParseError as error:
@@ -62,7 +61,6 @@ class ServerCore:
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll_forever, name="file-system-poll", daemon=True)
-        self._config_lock = threading.Lock()
         self._warned: set[str] = set()
         self._models = _checked_models(config)
 
@@ -84,18 +82,7 @@ class ServerCore:
             self._poller.join()
         self._manager.stop()
 
-    def reload(self, config: wire.ModelServerConfig) -> None:
-        """Serve another config from now on; raises :class:`ServingError`, and changes nothing then."""
-        models = _checked_models(config)
-        with self._config_lock:
-            removed = set(self._models) - set(models)
-            self._models = models
-        for name in removed:
-            self._manager.aspire(name, {})
-        self._poll()
-
-    @contextmanager
-    def servable(self, spec: Any) -> Iterator[tuple[int, SavedModel]]:
+    def servable(self, spec: Any) -> AbstractContextManager[tuple[int, SavedModel]]:
         """Hold the version that a ``ModelSpec`` names for the length of a request.
 
         Raises
@@ -105,8 +92,10 @@ class ServerCore:
         """
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
-        with self._held(spec) as servable:
-            yield servable
+        kind = spec.WhichOneof("version_choice")
+        if kind == "version_label":
+            return self._manager.servable(spec.name, self._labelled(spec.name, spec.version_label))
+        return self._manager.servable(spec.name, spec.version.value if kind == "version" else None)
 
     def states(self, spec: Any) -> list[ServableState]:
         """Return the states of a model's versions, or of the one that ``spec`` numbers.
@@ -119,18 +108,12 @@ class ServerCore:
         states = self._manager.states(spec.name)
         if not spec.HasField("version"):
             if not states:
-                raise ServingError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
+                raise not_found(f"Could not find any versions of model {spec.name}")
             return states
         found = [state for state in states if state.id.version == spec.version.value]
         if not found:
-            raise ServingError("NOT_FOUND", f"Could not find version {spec.version.value} of model {spec.name}")
+            raise not_found(f"Could not find version {spec.version.value} of model {spec.name}")
         return found
-
-    def _held(self, spec: Any) -> AbstractContextManager[tuple[int, SavedModel]]:
-        kind = spec.WhichOneof("version_choice")
-        if kind == "version_label":
-            return self._manager.servable(spec.name, self._labelled(spec.name, spec.version_label))
-        return self._manager.servable(spec.name, spec.version.value if kind == "version" else None)
 
     def _labelled(self, name: str, label: str) -> int:
         config = self._models.get(name)
@@ -141,17 +124,19 @@ class ServerCore:
 
     def _poll_forever(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
-            self._poll()
+            try:
+                self._poll()
+            except Exception:
+                log.exception("Looking for versions failed; the next look is in %s s", self._poll_seconds)
 
     def _poll(self) -> None:
         """Aspire what lies on disk; a folder that is empty for once takes nothing away."""
-        with self._config_lock:
-            for name, model in self._models.items():
-                versions = aspired_versions(Path(model.base_path), model.model_version_policy)
-                if versions:
-                    self._manager.aspire(name, versions)
-                else:
-                    self._warn_once(f"No versions of servable {name} found under base path {model.base_path}")
+        for name, model in self._models.items():
+            versions = aspired_versions(Path(model.base_path), model.model_version_policy)
+            if versions:
+                self._manager.aspire(name, versions)
+            else:
+                self._warn_once(f"No versions of servable {name} found under base path {model.base_path}")
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

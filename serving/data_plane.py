@@ -14,12 +14,13 @@ class DataPlane:
     """Answers requests in TF Serving's messages; raises :class:`ServingError` where it cannot."""
 
     def __init__(self, core: ServerCore) -> None:
-        self.core = core
+        self._core = core
+        self.servable = core.servable
 
     def predict(self, request: wire.PredictRequest) -> wire.PredictResponse:
         """Run a signature of a model."""
         _require_spec(request)
-        with self.core.servable(request.model_spec) as (version, model):
+        with self._core.servable(request.model_spec) as (version, model):
             response = predict(model, request)
         response.model_spec.version.value = version
         return response
@@ -29,7 +30,7 @@ class DataPlane:
         _require_spec(request)
         response = wire.GetModelStatusResponse()
         codes = wire.enum_values("tensorflow.error.Code")
-        for state in self.core.states(request.model_spec):
+        for state in self._core.states(request.model_spec):
             status = response.model_version_status.add(version=state.id.version, state=state.state.value)
             status.status.SetInParent()
             if state.error is not None:
@@ -46,7 +47,7 @@ class DataPlane:
             if field != SIGNATURE_DEF:
                 raise invalid_argument(f"Metadata field {field} is not supported")
         signatures = wire.SignatureDefMap()
-        with self.core.servable(request.model_spec) as (version, model):
+        with self._core.servable(request.model_spec) as (version, model):
             for name, signature in model.signatures.items():
                 signatures.signature_def[name].CopyFrom(signature)
         response = wire.GetModelMetadataResponse()

@@ -26,12 +26,15 @@ _OPTIONS = [
 def make_grpc_server(plane: DataPlane, address: str, threads: int) -> grpc.Server:
     """Make a gRPC server, not yet started, on ``host:port``.
 
+    More than ``threads`` requests at a time are refused with RESOURCE_EXHAUSTED, not queued.
+
     Raises
     ------
     ServingError
         ``UNAVAILABLE`` if the address is taken.
     """
-    server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=_OPTIONS)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+    server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=threads)
     prediction = {
         "Predict": _handler(plane.predict, wire.PredictRequest),
         "GetModelMetadata": _handler(plane.model_metadata, wire.GetModelMetadataRequest),
@@ -52,6 +55,9 @@ def make_grpc_server(plane: DataPlane, address: str, threads: int) -> grpc.Serve
 
 def _handler(answer: Callable[[Any], Any], request_class: Any) -> grpc.RpcMethodHandler[Any, Any]:
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        left_seconds = context.time_remaining()
+        if left_seconds is not None and left_seconds <= 0:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the request was started.")
         try:
             return answer(request)
         except ServingError as error:

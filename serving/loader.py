@@ -32,13 +32,13 @@ class Loader:
         model = SavedModel(self.path, self._session_config)
         try:
             self._warm_up(model)
-        except ServingError:
+        except BaseException:
             model.close()
             raise
         return model
 
     def _require_files(self) -> None:
-        """Refuse a folder that TensorFlow would load and then fail every request of."""
+        """Refuse a folder without a SavedModel, in TF Serving's words."""
         if not (self.path / "saved_model.pb").is_file() and not (self.path / "saved_model.pbtxt").is_file():
             raise ServingError(
                 "NOT_FOUND",

@@ -1,7 +1,7 @@
 """The manager: brings what is served in line with what is aspired, one step at a time.
 
 Threads: any thread may call :meth:`Manager.servable`, :meth:`Manager.aspire` and
-:meth:`Manager.states`. Loads and unloads run on a pool of their own, never on a thread that
+:meth:`Manager.states`. Loads and unloads run on pools of their own, never on a thread that
 answers requests. A version is unloaded only after the last request that holds it is done.
 """
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.errors import ServingError
+from serving.errors import ServingError, not_found
 from serving.loader import Loader
 from serving.policy import Load, Snapshot, next_action
 from serving.saved_model import SavedModel
@@ -56,20 +56,22 @@ class Manager:
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._harnesses: dict[ServableId, _Harness] = {}
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="load")
+        self._load_pool = ThreadPoolExecutor(self.threads, thread_name_prefix="load")
+        self._unload_pool = ThreadPoolExecutor(self.threads, thread_name_prefix="unload")
         self._stopping = threading.Event()
 
     def aspire(self, name: str, versions: Mapping[int, Path]) -> None:
         """Say which versions of a model are wanted, each with its folder; the others will go."""
         with self._changed:
-            for servable_id, harness in self._harnesses.items():
-                if servable_id.name == name:
-                    harness.aspired = servable_id.version in versions
             for version, path in versions.items():
                 servable_id = ServableId(name, version)
                 known = self._harnesses.get(servable_id)
-                if known is None or (known.state is State.END and known.error is None):
+                if known is None or (known.state is State.END and not known.aspired):
                     self._harnesses[servable_id] = _Harness(self.make_loader(path))
+            for servable_id, harness in self._harnesses.items():
+                if servable_id.name == name:
+                    harness.aspired = servable_id.version in versions
+            self._changed.notify_all()
         self._advance(name)
 
     def states(self, name: str) -> list[ServableState]:
@@ -103,12 +105,6 @@ class Manager:
                 harness.in_use -= 1
                 self._changed.notify_all()
 
-    def is_available(self, name: str, version: int) -> bool:
-        """Tell whether a version answers requests now."""
-        with self._changed:
-            harness = self._harnesses.get(ServableId(name, version))
-            return harness is not None and harness.state is State.AVAILABLE
-
     def wait_until_settled(self, names: list[str], timeout_seconds: float) -> bool:
         """Wait until no version of these models is to be loaded any more; False if that took too long."""
 
@@ -124,7 +120,10 @@ class Manager:
     def stop(self) -> None:
         """Give up waiting loads and free every model; no request may be running."""
         self._stopping.set()
-        self._pool.shutdown(cancel_futures=True)
+        with self._changed:
+            self._changed.notify_all()
+        for pool in (self._load_pool, self._unload_pool):
+            pool.shutdown(cancel_futures=True)
         with self._changed:
             for harness in self._harnesses.values():
                 if harness.model is not None:
@@ -140,7 +139,7 @@ class Manager:
         wanted = max(available, default=None) if version is None else ServableId(name, version)
         if wanted is None or wanted not in available:
             request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
+            raise not_found(f"Servable not found for request: {request}")
         return wanted
 
     def _advance(self, name: str) -> None:
@@ -155,9 +154,12 @@ class Manager:
                 if action is None:
                     return
                 servable_id = ServableId(name, action.version)
-                step = self._load if isinstance(action, Load) else self._unload
-                self._set_state(servable_id, State.LOADING if isinstance(action, Load) else State.UNLOADING)
-                self._pool.submit(step, servable_id)
+                if isinstance(action, Load):
+                    self._set_state(servable_id, State.LOADING)
+                    self._load_pool.submit(self._load, servable_id)
+                else:
+                    self._set_state(servable_id, State.UNLOADING)
+                    self._unload_pool.submit(self._unload, servable_id)
 
     def _load(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]
@@ -167,13 +169,20 @@ class Manager:
             except Exception as error:  # whatever a model does while loading, the server goes on
                 harness.error = error if isinstance(error, ServingError) else ServingError("UNKNOWN", str(error))
                 log.error("Loading %s failed, attempt %d: %s", servable_id, attempt + 1, error)
-                if attempt == self.retries.count or self._stopping.wait(self.retries.interval_seconds):
+                if attempt == self.retries.count or self._given_up(harness):
                     break
             else:
                 harness.error = None
                 break
         self._set_state(servable_id, State.END if harness.error else State.AVAILABLE)
         self._advance(servable_id.name)
+
+    def _given_up(self, harness: _Harness) -> bool:
+        """Wait before the next try to load; True if the version is no longer wanted meanwhile."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._stopping.is_set() or not harness.aspired, self.retries.interval_seconds
+            )
 
     def _unload(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]

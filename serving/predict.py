@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from scenery import contract, wire
+from collections.abc import Mapping, Sequence
+
+from scenery import wire
 from scenery.wire.tensors import Array, to_array, to_proto
 from serving.errors import ServingError, invalid_argument
-from serving.saved_model import SavedModel
+from serving.saved_model import DEFAULT_SIGNATURE, SavedModel
 
 
 def predict(model: SavedModel, request: wire.PredictRequest) -> wire.PredictResponse:
@@ -17,22 +19,35 @@ def predict(model: SavedModel, request: wire.PredictRequest) -> wire.PredictResp
         If the signature is unknown, an input is missing, unknown or unreadable, an output is
         unknown, or the graph fails.
     """
-    name = request.model_spec.signature_name or contract.SIGNATURE_CLASSIFY
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = model.signatures.get(name)
     if signature is None:
         raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-    check_inputs(signature, set(request.inputs))
-    outputs = _filtered_outputs(signature, list(request.output_filter))
+    _check_inputs(signature, set(request.inputs))
+    wanted = _checked_outputs(signature, list(request.output_filter))
     inputs = {alias: _read(alias, request.inputs[alias]) for alias in request.inputs}
     response = wire.PredictResponse()
-    for alias, array in model.run(name, inputs, outputs).items():
-        response.outputs[alias].CopyFrom(to_proto(array))
+    for alias, array in run_signature(model, name, inputs, wanted).items():
+        response.outputs[alias].CopyFrom(_write(array))
     response.model_spec.name = request.model_spec.name
     response.model_spec.signature_name = name
     return response
 
 
-def check_inputs(signature: wire.SignatureDef, given: set[str]) -> None:
+def run_signature(
+    model: SavedModel, name: str, inputs: Mapping[str, Array], wanted: Sequence[str] = ()
+) -> dict[str, Array]:
+    """Run one of the model's signatures for the ``wanted`` outputs, or all; what both wires come down to.
+
+    Raises
+    ------
+    ServingError
+        With TensorFlow's own code and message.
+    """
+    return model.run(name, inputs, wanted or sorted(model.signatures[name].outputs))
+
+
+def _check_inputs(signature: wire.SignatureDef, given: set[str]) -> None:
     """Require exactly the signature's inputs; raises :class:`ServingError` otherwise."""
     expected = set(signature.inputs)
     if len(given) != len(expected):
@@ -49,7 +64,7 @@ def check_inputs(signature: wire.SignatureDef, given: set[str]) -> None:
         )
 
 
-def _filtered_outputs(signature: wire.SignatureDef, wanted: list[str]) -> list[str]:
+def _checked_outputs(signature: wire.SignatureDef, wanted: list[str]) -> list[str]:
     for place, alias in enumerate(wanted):
         if alias not in signature.outputs:
             raise invalid_argument(
@@ -58,14 +73,21 @@ def _filtered_outputs(signature: wire.SignatureDef, wanted: list[str]) -> list[s
             )
         if alias in wanted[:place]:
             raise invalid_argument(f"duplicate output tensor alias: {alias}")
-    return wanted or sorted(signature.outputs)
+    return wanted
 
 
 def _read(alias: str, tensor: wire.TensorProto) -> Array:
     try:
         return to_array(tensor)
-    except ValueError as error:
+    except (ValueError, MemoryError) as error:
         raise invalid_argument(f"tensor parsing error: {alias}") from error
+
+
+def _write(array: Array) -> wire.TensorProto:
+    try:
+        return to_proto(array)
+    except ValueError as error:
+        raise ServingError("UNIMPLEMENTED", str(error)) from error
 
 
 def _names(aliases: set[str]) -> str:

@@ -8,7 +8,6 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from scenery import contract
 from scenery.wire.tensors import Array, dtype_of
 from serving.errors import ServingError, invalid_argument
+from serving.saved_model import DEFAULT_SIGNATURE
 
 _BYTES_SUFFIX = "_bytes"
+
+MAX_RANK = 64
+"""NumPy's limit; TensorFlow's is 254."""
+MAX_ECHO = 1000
+"""How much of a wrong value an error repeats, in characters."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,14 @@ def parse_predict(body: bytes, signatures: Mapping[str, Any]) -> PredictInputs:
         ``INVALID_ARGUMENT``, saying what is wrong where.
     """
     document = _parse(body)
-    name = document.get("signature_name", contract.SIGNATURE_CLASSIFY)
+    name = document.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(name, str):
         raise invalid_argument(
             f"JSON Value: {_pretty(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
     if name not in signatures:
         raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-    kinds = {alias: dtype_of(info.dtype) for alias, info in signatures[name].inputs.items()}
+    kinds = _input_dtypes(signatures[name])
     if not kinds:
         raise invalid_argument(f"Failed to get input map for signature: {name}")
     if "instances" in document and "inputs" in document:
@@ -61,6 +65,13 @@ def parse_predict(body: bytes, signatures: Mapping[str, Any]) -> PredictInputs:
     if "inputs" in document:
         return PredictInputs(name, _parse_columns(document["inputs"], kinds), is_row=False)
     raise invalid_argument("Missing 'inputs' or 'instances' key")
+
+
+def _input_dtypes(signature: Any) -> dict[str, np.dtype[Any]]:
+    try:
+        return {alias: dtype_of(info.dtype) for alias, info in signature.inputs.items()}
+    except ValueError as error:
+        raise ServingError("UNIMPLEMENTED", str(error)) from error
 
 
 def format_predict(outputs: Mapping[str, Array], is_row: bool) -> dict[str, Any]:
@@ -89,8 +100,10 @@ def _parse(body: bytes) -> dict[str, Any]:
         document = json.loads(body)
     except json.JSONDecodeError as error:
         raise invalid_argument(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise invalid_argument("JSON Parse error: the document is not UTF-8, or nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        raise invalid_argument(
+            "JSON Parse error: not UTF-8, nested too deeply, or a number of too many digits"
+        ) from error
     if not isinstance(document, dict):
         raise invalid_argument(f"JSON Value: {_pretty(document)} Is not object")
     return document
@@ -177,6 +190,8 @@ def _to_array(value: Any, dtype: np.dtype[Any]) -> Array:
     shape: list[int] = []
     first = value
     while isinstance(first, list):
+        if len(shape) == MAX_RANK:
+            raise invalid_argument(f"JSON Value: {_pretty(value)} has more than {MAX_RANK} nested lists")
         shape.append(len(first))
         if not first:
             break
@@ -184,7 +199,10 @@ def _to_array(value: Any, dtype: np.dtype[Any]) -> Array:
     flat: list[Any] = []
     _flatten(value, shape, 0, dtype, flat)
     array = np.empty(len(flat), dtype)
-    array[:] = flat
+    try:
+        array[:] = flat
+    except OverflowError as error:
+        raise invalid_argument(f"JSON Value: {_pretty(value)} has a number too large for {dtype.name}") from error
     return array.reshape(shape)
 
 
@@ -215,12 +233,12 @@ def _scalar(value: Any, dtype: np.dtype[Any]) -> Any:
 
 def _bytes_value(value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        return value.encode(errors="surrogatepass")
     if not isinstance(value, dict) or set(value) != {"b64"} or not isinstance(value["b64"], str):
         raise _wrong_type(value, "string")
     try:
         return base64.b64decode(value["b64"], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid_argument("Unable to base64 decode") from error
 
 
@@ -231,12 +249,21 @@ def _wrong_type(value: Any, expected: str) -> ServingError:
 
 
 def _pretty(value: Any) -> str:
-    """Print as TF Serving does: an object's members on lines of their own, lists in one line."""
+    """Print for an error, as TF Serving does; cut where it gets too long to be read."""
+    try:
+        text = _print(value)
+    except (RecursionError, ValueError):
+        text = "..."
+    return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "..."
+
+
+def _print(value: Any) -> str:
+    """Print an object's members on lines of their own, lists in one line."""
     if isinstance(value, list):
-        return "[" + ", ".join(map(_pretty, value)) + "]"
+        return "[" + ", ".join(map(_print, value)) + "]"
     if not isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
-    members = [f"{json.dumps(key)}: {_pretty(member)}" for key, member in value.items()]
+    members = [f"{json.dumps(key)}: {_print(member)}" for key, member in value.items()]
     inner = ",\n".join(members).replace("\n", "\n    ")
     return "{\n    " + inner + "\n}" if members else "{}"
 

@@ -12,9 +12,11 @@ from typing import Any
 from google.protobuf import json_format
 
 from scenery import wire
+from scenery.versions import version_number
 from serving.data_plane import SIGNATURE_DEF, DataPlane
 from serving.errors import ServingError, invalid_argument
-from serving.rest_json import format_predict, parse_predict
+from serving.predict import run_signature
+from serving.rest_json import MAX_ECHO, format_predict, parse_predict
 
 log = logging.getLogger(__name__)
 
@@ -51,44 +53,44 @@ class RestWire:
         if not environ["PATH_INFO"].startswith(_PREFIX):
             return _respond(start_response, HTTPStatus.NOT_FOUND, "text/html", _UNKNOWN_PATH)
         try:
-            answer = self._answer(environ)
+            text = json.dumps(self._answer(environ), indent=4)
             status = HTTPStatus.OK
         except ServingError as error:
             status = _STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-            answer = {"error": error.message}
+            text = json.dumps({"error": error.message}, indent=4)
         except Exception:
             log.exception("A request failed by a defect of the server")
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            answer = {"error": "The server failed to handle this request; see its log."}
-        return _respond(start_response, status, "application/json", json.dumps(answer, indent=4))
+            text = json.dumps({"error": "The server failed to handle this request; see its log."}, indent=4)
+        return _respond(start_response, status, "application/json", text)
 
     def _answer(self, environ: Environ) -> dict[str, Any]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        # Read whatever comes, also where it is not asked for: what is left would pass for the next request.
+        body = environ["wsgi.input"].read()
         if method == "GET" and path == _PREFIX:
             raise invalid_argument("Missing model name in request.")
         for wanted_method, pattern, name in _ROUTES:
             match = pattern.fullmatch(path)
             if match and method == wanted_method:
-                answer: dict[str, Any] = getattr(self, f"_{name}")(_model_spec(**match.groupdict()), environ)
+                answer: dict[str, Any] = getattr(self, f"_{name}")(_model_spec(**match.groupdict()), body)
                 return answer
         raise invalid_argument(f"Malformed request: {method} {path}")
 
-    def _predict(self, spec: Any, environ: Environ) -> dict[str, Any]:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        with self._plane.core.servable(spec) as (_, model):
+    def _predict(self, spec: Any, body: bytes) -> dict[str, Any]:
+        with self._plane.servable(spec) as (_, model):
             parsed = parse_predict(body, model.signatures)
-            names = sorted(model.signatures[parsed.signature_name].outputs)
-            outputs = model.run(parsed.signature_name, parsed.inputs, names)
+            outputs = run_signature(model, parsed.signature_name, parsed.inputs)
         return format_predict(outputs, parsed.is_row)
 
-    def _status(self, spec: Any, _: Environ) -> dict[str, Any]:
+    def _status(self, spec: Any, _: bytes) -> dict[str, Any]:
         response = self._plane.model_status(wire.GetModelStatusRequest(model_spec=spec))
         statuses = [_to_json(status) for status in response.model_version_status]
         for status in statuses:
             status["status"].setdefault("error_code", "OK")
         return {"model_version_status": statuses}
 
-    def _metadata(self, spec: Any, _: Environ) -> dict[str, Any]:
+    def _metadata(self, spec: Any, _: bytes) -> dict[str, Any]:
         request = wire.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
         response = self._plane.model_metadata(request)
         signatures = wire.SignatureDefMap()
@@ -104,9 +106,10 @@ class RestWire:
 def _model_spec(name: str, version: str | None, label: str | None) -> Any:
     spec = wire.ModelSpec(name=name)
     if version is not None:
-        if int(version) >= 2**63:
-            raise invalid_argument("")
-        spec.version.value = int(version)
+        number = version_number(version)
+        if number is None:
+            raise invalid_argument(f"Failed to convert version: {version[:MAX_ECHO]} to numeric.")
+        spec.version.value = number
     if label is not None:
         spec.version_label = label
     return spec

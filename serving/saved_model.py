@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from scenery import wire
 from scenery.wire.tensors import Array
 from serving.errors import ServingError
+
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature of a request that names none."""
 
 _PYTHON_PREFIX = "Graph execution error:\n\n"
 """What TensorFlow's Python layer puts in front of the runtime's own message."""
@@ -38,7 +42,7 @@ class SavedModel:
         try:
             with translated_errors(), graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
-        except ServingError:
+        except BaseException:
             self._session.close()
             raise
         self.signatures: dict[str, wire.SignatureDef] = {
@@ -99,5 +103,7 @@ def translated_errors() -> Iterator[None]:
     except tf.errors.OpError as error:
         message = error.message.removeprefix(_PYTHON_PREFIX)
         raise ServingError(_CODES.get(error.error_code, "UNKNOWN"), message) from error
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except RuntimeError as error:  # a session that was closed meanwhile
+        raise ServingError("UNAVAILABLE", str(error)) from error
+    except (OSError, ValueError, TypeError, KeyError, DecodeError) as error:
         raise ServingError("INVALID_ARGUMENT", str(error)) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scenery.versions import version_number
+
 _DEFAULT_COUNT = 1
 
 
@@ -35,7 +37,8 @@ def aspired_versions(base_path: Path, policy: Any) -> dict[int, Path]:
 
 def _present_versions(base_path: Path) -> dict[int, Path]:
     try:
-        children = sorted(base_path.iterdir())
+        folders = [child for child in sorted(base_path.iterdir()) if child.is_dir()]
     except OSError:
         return {}
-    return {int(child.name): child for child in children if child.name.isdecimal() and child.is_dir()}
+    numbered = ((version_number(folder.name), folder) for folder in folders)
+    return {number: folder for number, folder in numbered if number is not None}

@@ -27,6 +27,18 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+def slow_photos() -> dict[str, bytes]:
+    """Photos of a few hundred kilobytes that would keep a decoder busy for seconds, or hours."""
+    jpeg = encode(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
+    scan = jpeg.rindex(b"\xff\xda")
+    gif = encode(Image.new("P", (16, 16)), "GIF")
+    blocks = gif.index(b"\x2c\0\0\0\0\x10\0\x10\0")
+    return {
+        "jpeg of many scans": jpeg[:scan] + jpeg[scan:-2] * 100 + b"\xff\xd9",
+        "gif of many blocks": gif[:blocks] + b"\x21\xfe" + b"\x01x" * 60_000 + b"\0" + gif[blocks:],
+    }
+
+
 def _gif_with_large_frame() -> bytes:
     gif = bytearray(encode(Image.new("P", (16, 16)), "GIF"))
     frame = gif.rindex(b"\x2c\0\0\0\0\x10\0\x10\0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import yaml
 from scenery.errors import ConfigurationError
 
 IMAGENET = "imagenet"
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 @dataclass(frozen=True)
@@ -158,11 +161,16 @@ def _check_keys(path: Path, values: dict[str, Any], kind: type) -> None:
 
 
 def _convert(path: Path, key: str, value: Any, kind: Any) -> Any:
-    """Check ``value`` against the field's type; whole numbers also pass as floats, texts as paths."""
+    """Check ``value`` against the field's type; whole numbers also pass as floats, texts as paths.
+
+    YAML 1.1 reads ``1e-4``, without a point, as a text: it is taken for the number that was meant.
+    """
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
+    if kind is float and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
     if _matches(value, kind):
         return value
     name = kind.__name__ if isinstance(kind, type) else str(kind)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +55,24 @@ def write_golden(run_dir: Path, photos: list[Path], scores: npt.NDArray[np.float
     (folder / "scores.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
-def describe_origin(csv_path: Path, parts: dict[Part, Samples], seconds: float) -> dict[str, Any]:
-    """Describe where a model comes from, for its ``provenance``."""
+def describe_origin(csv_path: Path, parts: dict[Part, Samples]) -> dict[str, Any]:
+    """Describe where a model is about to come from, for its ``provenance``; call it before training."""
     return {
         "trained_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "training_seconds": round(seconds),
         "git_commit": _git_commit(),
         "table": csv_path.name,
         "photos": {part: len(samples) for part, samples in parts.items()},
         "data_digest": {part: dataset.digest(samples) for part, samples in parts.items()},
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("scenery", "tensorflow", "keras", "numpy", "imgaug")},
+        "packages": {name: _version(name) for name in ("scenery", "tensorflow", "keras", "numpy", "imgaug")},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _git_commit() -> str | None:

@@ -57,6 +57,7 @@ def train(csv_path: Path, data_config_path: Path, training_config_path: Path, ru
 
     keras.utils.set_random_seed(config.seed)
     parts = {part: dataset.samples_of(table[table["part"] == part], data_config) for part in dataset.PARTS}
+    origin = describe_origin(csv_path, parts)
     pixels = {part: _decode(part, samples, data_config) for part, samples in parts.items()}
     network = build_network(data_config.size, len(data_config.targets), config.backbone_weights, dropout=config.dropout)
     model_path = run_dir / config.model_path
@@ -65,7 +66,7 @@ def train(csv_path: Path, data_config_path: Path, training_config_path: Path, ru
     network = keras.models.load_model(model_path)
 
     scores = {part: _predict(network, pixels[part], config.batch_size) for part in HELD_OUT}
-    thresholds = metrics.choose_thresholds(parts["validation"].targets, scores["validation"])
+    thresholds = metrics.choose_thresholds(parts["validation"].targets, scores["validation"]).round(4)
     figures: dict[str, Any] = {
         part: metrics.evaluate(parts[part].targets, scores[part], thresholds, data_config.targets) for part in scores
     }
@@ -75,7 +76,7 @@ def train(csv_path: Path, data_config_path: Path, training_config_path: Path, ru
         thresholds=[round(float(threshold), 4) for threshold in thresholds],
         size=list(data_config.size),
         metrics=figures,
-        provenance=describe_origin(csv_path, parts, seconds=time.time() - started),
+        provenance={**origin, "training_seconds": round(time.time() - started)},
     )
     run.write(run_dir)
     write_golden(run_dir, parts["test"].paths[:GOLDEN_PHOTOS], scores["test"])

@@ -6,10 +6,14 @@ import json
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from scenery import contract
+
+if TYPE_CHECKING:
+    from scenery.stack.supervisor import StackOptions
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 SAMPLE_PHOTO = Path("examples/sample.jpg")
@@ -45,22 +49,31 @@ def serve(
     Waits until both answer, says where, and runs until Ctrl-C or SIGTERM. A version that appears
     in the folder of models is served within a second or two.
     """
-    from scenery.stack.supervisor import WATCH_SECONDS, StackOptions, classify, running_stack
+    from scenery.stack.supervisor import WATCH_SECONDS, StackOptions, running_stack
 
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir)  # type: ignore[arg-type]
     click.echo(f"Starting the {server} model server and the proxy; logs are in {run_dir}/ …")
     with running_stack(options, stop) as processes:
         if not stop.is_set():
-            click.echo(f"\nScenery is ready: {options.address}   (Ctrl-C stops it)\n")
-            if SAMPLE_PHOTO.is_file():
-                click.echo(
-                    f"  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {options.address}/v1/classify"
-                )
-                click.echo(json.dumps(classify(options, SAMPLE_PHOTO)))
+            click.echo(_ready_text(options))
         while not stop.wait(WATCH_SECONDS):
             for process in processes:
                 process.check()
         click.echo("Stopping: requests that were accepted are finished.")
+
+
+def _ready_text(options: StackOptions) -> str:
+    """Say where the proxy is, and show a request and what it really answers."""
+    from scenery.stack.supervisor import classify
+
+    lines = [f"\nScenery is ready: {options.address}   (Ctrl-C stops it)"]
+    if SAMPLE_PHOTO.is_file():
+        url = f"{options.address}/v1/classify"
+        lines += [
+            f"\n  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {url}\n",
+            json.dumps(classify(options, SAMPLE_PHOTO)[1]),
+        ]
+    return "\n".join(lines)

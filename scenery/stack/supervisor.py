@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import socket
@@ -10,9 +11,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +25,7 @@ from scenery.stack.process import Process
 
 ServerKind = Literal["embedded", "tensorflow"]
 
+MODEL_SERVER_HOST = "127.0.0.1"
 START_SECONDS = 120.0
 """How long a program may take until it answers."""
 STOP_SECONDS = 30.0
@@ -74,25 +78,20 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[list
         server = Process("model server", _server_command(options, local_config), options.run_dir / "model-server.log")
         processes.append(server)
         for name in model_names(config_text):
-            url = f"http://127.0.0.1:{options.rest_port}/v1/models/{name}"
-            _wait(lambda url=url: _model_available(url), server, stop, f"model {name} is not AVAILABLE")  # type: ignore[misc]
+            url = f"http://{MODEL_SERVER_HOST}:{options.rest_port}/v1/models/{name}"
+            _wait(partial(_model_problem, url), server, stop)
         proxy = Process("proxy", _proxy_command(options), options.run_dir / "proxy.log")
         processes.append(proxy)
-        _wait(lambda: _fetch(f"{options.address}/readyz")[0] == 200, proxy, stop, "the proxy is not ready")
+        _wait(partial(_proxy_problem, f"{options.address}/readyz"), proxy, stop)
         yield processes
     finally:
         for process in reversed(processes):
             process.stop(STOP_SECONDS)
 
 
-def classify(options: StackOptions, photo: Path) -> dict[str, Any]:
-    """Send a photo to the running proxy; returns its answer."""
-    request = urllib.request.Request(
-        f"{options.address}/v1/classify", photo.read_bytes(), {"Content-Type": "image/jpeg"}
-    )
-    with urllib.request.urlopen(request, timeout=START_SECONDS) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
+def classify(options: StackOptions, photo: Path) -> tuple[int, Any]:
+    """Send a photo to the running proxy; returns status and answer."""
+    return _fetch(f"{options.address}/v1/classify", photo.read_bytes(), {"Content-Type": "image/jpeg"})
 
 
 def _server_command(options: StackOptions, config_file: Path) -> list[str]:
@@ -115,38 +114,47 @@ def _server_command(options: StackOptions, config_file: Path) -> list[str]:
 
 
 def _proxy_command(options: StackOptions) -> list[str]:
-    flags = ["--host", options.host, "--port", str(options.port), "--model-server", f"127.0.0.1:{options.grpc_port}"]
+    flags = [
+        "--host",
+        options.host,
+        "--port",
+        str(options.port),
+        "--model-server",
+        f"{MODEL_SERVER_HOST}:{options.grpc_port}",
+    ]
     return [sys.executable, "-m", "scenery", "proxy", *flags]
 
 
 def _require_ports(options: StackOptions) -> None:
-    for port, flag in (
-        (options.port, "--port"),
-        (options.grpc_port, "--grpc-port"),
-        (options.rest_port, "--rest-port"),
-    ):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((options.host, port))
-            except OSError as error:
-                raise StackError(
-                    f"Port {port} on {options.host} cannot be used ({error.strerror}). "
-                    f"Stop what uses it, or choose another with {flag}."
-                ) from error
+    wanted = (
+        (options.host, options.port, "--port"),
+        (MODEL_SERVER_HOST, options.grpc_port, "--grpc-port"),
+        (MODEL_SERVER_HOST, options.rest_port, "--rest-port"),
+    )
+    for host, port, flag in wanted:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, OverflowError) as error:
+            raise StackError(
+                f"Port {port} on {host} cannot be used ({error}). Stop what uses it, or choose another with {flag}."
+            ) from error
 
 
-def _wait(ready: Callable[[], bool], process: Process, stop: threading.Event, complaint: str) -> None:
+def _wait(problem: Callable[[], str | None], process: Process, stop: threading.Event) -> None:
+    """Wait until there is no ``problem`` any more; the last one is told if that takes too long."""
     deadline = time.monotonic() + START_SECONDS
-    while not stop.is_set() and not ready():
+    while not stop.is_set() and (last := problem()) is not None:
         process.check()
         if time.monotonic() > deadline:
-            raise StackError(f"After {START_SECONDS:g} s {complaint}. The logs say why.")
+            raise StackError(f"The {process.name} is not ready after {START_SECONDS:g} s: {last}")
         stop.wait(WATCH_SECONDS)
 
 
-def _model_available(url: str) -> bool:
-    """Tell whether a version answers.
+def _model_problem(url: str) -> str | None:
+    """Tell why no version answers yet, or None if one does.
 
     Raises
     ------
@@ -156,22 +164,32 @@ def _model_available(url: str) -> bool:
     status, answer = _fetch(url)
     versions = answer.get("model_version_status", [])
     if any(version["state"] == "AVAILABLE" for version in versions):
-        return True
-    if status == 404:
+        return None
+    if status == HTTPStatus.NOT_FOUND:
         raise StackError(f"The model server finds no version: {answer.get('error')}. Run: scenery export RUN")
     failed = [version for version in versions if version["state"] == "END"]
     if versions and len(failed) == len(versions):
         raise StackError(f"Version {failed[0]['version']} cannot be loaded: {failed[0]['status']['error_message']}")
-    return False
+    return f"no version is AVAILABLE at {url}"
 
 
-def _fetch(url: str) -> tuple[int, dict[str, Any]]:
-    """Get a JSON answer and its status; status 0 if nothing answers."""
+def _proxy_problem(url: str) -> str | None:
+    """Tell why the proxy cannot answer photos yet, or None if it can."""
+    status, answer = _fetch(url)
+    return None if status == HTTPStatus.OK else str(answer.get("detail", "it does not answer"))
+
+
+def _fetch(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+    """Get status and JSON answer, errors' too; status 0 if nothing answers, or no JSON."""
+    # Never by way of a web proxy: what is asked runs on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, body, dict(headers or {}))
     try:
-        with urllib.request.urlopen(url, timeout=START_SECONDS) as response:
+        try:
+            response = opener.open(request, timeout=START_SECONDS)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
             return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return 0, {}

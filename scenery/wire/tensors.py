@@ -7,6 +7,7 @@ In a typed field the last value stands for all that are missing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,10 @@ _TYPES = {
     )
 }
 _DATA_TYPES = {kind.dtype: number for number, kind in _TYPES.items()}
+
+MAX_EXPANDED_BYTES = 256 * 2**20
+"""How much memory a tensor may take of which not every element was sent."""
+
 DT_STRING = _NUMBERS["DT_STRING"]
 
 
@@ -81,7 +86,9 @@ def to_array(tensor: wire.TensorProto) -> Array:
 
 
 def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
-    count = int(np.prod(shape))
+    count = math.prod(shape)
+    if len(field) < count and count * dtype.itemsize > MAX_EXPANDED_BYTES:
+        raise ValueError(f"A tensor of {count} elements must carry them; {len(field)} were sent.")
     if dtype.hasobject:
         values = np.empty(len(field), dtype)
         values[:] = field

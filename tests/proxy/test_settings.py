@@ -11,15 +11,15 @@ from tests.processes import ROOT
 
 def test_the_environment_is_read_and_given_values_win(monkeypatch):
     """A variable sets its field, a flag overrides it."""
-    monkeypatch.setenv("SCENERY_PORT", "9001")
+    monkeypatch.setenv("SCENERY_LISTEN_PORT", "9001")
     monkeypatch.setenv("SCENERY_MAX_BODY_BYTES", "1000")
-    assert load_settings().port == 9001
-    assert load_settings(port=9002).port == 9002
+    assert load_settings().listen_port == 9001
+    assert load_settings(listen_port=9002).listen_port == 9002
     assert load_settings().max_body_bytes == 1000
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "high"), ("PORT", "70000"), ("WORKERS", "0"), ("TIMEOUT_SECONDS", "-1")]
+    ("name", "value"), [("LISTEN_PORT", "high"), ("LISTEN_PORT", "70000"), ("WORKERS", "0"), ("TIMEOUT_SECONDS", "-1")]
 )
 def test_a_wrong_value_names_its_variable(monkeypatch, name, value):
     """The start ends with the variable and what it held."""

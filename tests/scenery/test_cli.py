@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from tests.processes import ROOT
 
@@ -24,16 +23,6 @@ def test_help_names_every_command_without_importing_a_stage():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for command in ("train", "export", "serve", "proxy"):
         assert f"  {command} " in done.stdout
-
-
-def test_help_is_fast():
-    """Half a second is the promise; the best of three is held to it, generously."""
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        assert scenery("--help").returncode == 0
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 1.5
 
 
 def test_every_command_explains_itself():
@@ -58,3 +47,12 @@ def test_an_unknown_command_is_a_usage_error():
     done = scenery("sreve")
     assert done.returncode == 2
     assert "No such command" in done.stderr
+
+
+def test_a_missing_package_names_its_extra(tmp_path):
+    """A stage whose packages are not installed says how to get them."""
+    code = "import sys; sys.modules['pandas'] = None; from scenery.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "needs the package pandas, which is not installed" in done.stderr.splitlines()[-1]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from scenery import contract, preprocess
-from tests.photographs import bombs, encode
+from tests.photographs import bombs, encode, slow_photos
 
 SIZE = (224, 224)
 
@@ -92,6 +92,13 @@ def test_bombs_are_refused_from_their_header(decode, name, bomb):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"refused: (too-many-pixels|damaged): "):
         decode([bomb])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024, name
+
+
+@pytest.mark.parametrize("photo", slow_photos().values(), ids=slow_photos().keys())
+def test_photos_that_keep_a_decoder_busy_are_refused(decode, photo):
+    """Work is bounded too: a file cannot ask for more passes or steps than honest ones need."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"refused: (unsupported-format|damaged): "):
+        decode([photo])
 
 
 @pytest.mark.parametrize(

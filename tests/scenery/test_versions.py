@@ -12,7 +12,7 @@ from scenery.errors import VersionError
 
 def test_only_numbers_are_versions(tmp_path: Path):
     """Folders with whole numbers for names count, whatever else lies there."""
-    for name in ("1", "10", "2", ".incoming-x", "backup", "3.5", "-4"):
+    for name in ("1", "10", "2", ".incoming-x", "backup", "3.5", "-4", "²", "9" * 20):
         (tmp_path / name).mkdir()
     (tmp_path / "7").touch()
     assert versions.list_versions(tmp_path) == [1, 2, 10]

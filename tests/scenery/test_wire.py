@@ -78,6 +78,8 @@ def test_the_last_value_stands_for_those_missing(values, expected):
         {"dtype": 1, "tensor_shape": {"unknown_rank": True}},
         {"dtype": 1, "tensor_shape": {"dim": [{"size": -1}]}},
         {"dtype": 1, "tensor_shape": {"dim": [{"size": 2}]}, "tensor_content": b"abc"},
+        {"dtype": 1, "tensor_shape": {"dim": [{"size": 2**40}]}, "float_val": [1.0]},
+        {"dtype": 7, "tensor_shape": {"dim": [{"size": 2**62}, {"size": 2**62}]}},
     ],
 )
 def test_unreadable_tensors_are_value_errors(broken):

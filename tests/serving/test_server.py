@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from http import client
 from pathlib import Path
 
 import grpc
@@ -163,6 +165,10 @@ def test_rest_versions_labels_status_metadata(steady):
         ("POST", f"{NAME}:predict", b"{", 400, "JSON Parse error: "),
         ("POST", f"{NAME}:predict", b"[" * 100_000, 400, "JSON Parse error: "),
         ("POST", f"{NAME}:predict", b"\xff\xfe", 400, "JSON Parse error: "),
+        ("POST", f"{NAME}:predict", b'{"inputs": ' + b"[" * 100 + b"1" + b"]" * 100 + b"}", 400, "JSON Value: "),
+        ("POST", f"{NAME}:predict", b'{"inputs": [1' + b"0" * 400 + b"]}", 400, "JSON Value: "),
+        ("POST", f"{NAME}:predict", b'{"inputs": [1' + b"0" * 5000 + b"]}", 400, "JSON Parse error: "),
+        ("POST", f"{NAME}/versions/{'9' * 5000}:predict", b"{}", 400, "Failed to convert version"),
         ("POST", f"{NAME}:predict", b"[1]", 400, "JSON Value: [1] Is not object"),
         ("POST", f"{NAME}:predict", b"{}", 400, "Missing 'inputs' or 'instances' key"),
         ("POST", f"{NAME}:predict", b'{"instances": ["a"]}', 400, "Failed to process element: 0 of 'instances' list."),
@@ -224,6 +230,46 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(server, base
     shutil.copytree(built / "3", base_path / "7")
     wait_until(lambda: server.version_states(NAME).get(7) == "AVAILABLE", "the good version")
     assert predict(server, [2.0]).outputs["y"].float_val[0] == 4.0
+
+
+def test_a_number_that_failed_once_can_be_used_again(server, base_path, built):
+    """Remove a broken version, drop a good one in under its number, and it is served."""
+    (base_path / "2").mkdir()
+    wait_until(lambda: server.version_states(NAME).get(2) == "END", "the failure to be reported")
+    (base_path / "2").rmdir()
+    threading.Event().wait(1.0)
+    drop(built / "2", base_path)
+    wait_until(lambda: server.version_states(NAME).get(2) == "AVAILABLE", "the repaired version")
+    assert predict(server, [2.0]).outputs["y"].float_val[0] == 3.0
+
+
+def test_a_number_too_large_is_no_version(server, base_path, built):
+    """A folder named by more than 63 bits is ignored, as TF Serving does."""
+    shutil.copytree(built / "2", base_path / "20261123123456789012")
+    drop(built / "3", base_path)
+    wait_until(lambda: server.version_states(NAME).get(3) == "AVAILABLE", "version 3")
+    assert predict(server, [2.0]).model_spec.version.value == 3
+
+
+def test_an_expired_deadline_is_told(steady):
+    """A caller that has no time left gets DEADLINE_EXCEEDED."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = NAME
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0], tf.float32))
+    with grpc.insecure_channel(steady.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=0)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_chunked_body_is_read(steady):
+    """A request without a length is answered, and the connection stays in step."""
+    connection = client.HTTPConnection(steady.rest.removeprefix("http://"))
+    for _ in range(2):
+        chunks = iter([b'{"instances"', b": [2.0]}"])
+        connection.request("POST", f"/v1/models/{NAME}:predict", chunks, encode_chunked=True)
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())) == (200, {"predictions": [4.0]})
+    connection.close()
 
 
 def test_an_emptied_folder_takes_nothing_away(server, base_path):

@@ -44,6 +44,12 @@ def test_the_tutorials_files_are_read_as_they_are(tmp_path: Path):
     assert training.backbone_weights == IMAGENET
 
 
+def test_a_rate_in_exponent_form(tmp_path: Path):
+    """``1e-4`` is the number it looks like, though YAML 1.1 calls it a text."""
+    config = load_training_config(write(tmp_path, TUTORIAL_TRAINING.replace("0.0001", "1e-4")))
+    assert config.initial_learning_rate == 0.0001
+
+
 def test_the_shipped_files_are_valid():
     """What the README names can be read."""
     assert load_data_config(ROOT / "examples/data_config.yaml").images_base_path.is_dir()

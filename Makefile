@@ -1,0 +1,73 @@
+# What people and CI run. Everything is installed into .venv from setup.cfg; nothing else is needed
+# than Python 3.10 to 3.13 with venv, and make.
+
+PYTHON ?= python3
+COMPOSE ?= docker compose
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve up down train test check format lint types imports tests docs bench clean
+
+help: ## List these commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+serve: $(VENV)/for-serving ## Run the model server and the proxy on this machine (Ctrl-C stops both)
+	@exec $(BIN)/scenery serve $(SERVE_FLAGS)
+
+up: ## The same on Docker Compose, with tensorflow/serving
+	@$(COMPOSE) version > /dev/null || { \
+	  echo "There is no '$(COMPOSE)'. Install Docker with its Compose plugin, or run: make serve"; exit 1; }
+	$(COMPOSE) up --build --detach
+	@for second in $$(seq 120); do \
+	  $(COMPOSE) exec -T proxy /venv/bin/python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz')" \
+	    2> /dev/null && echo "Scenery is ready: http://127.0.0.1:8080" && \
+	    curl -s -H 'Content-Type: image/jpeg' --data-binary @examples/sample.jpg http://127.0.0.1:8080/v1/classify && \
+	    exit 0; sleep 1; \
+	done; echo "Scenery is not ready after 120 s. See: $(COMPOSE) logs"; exit 1
+
+down: ## Stop what `make up` started
+	$(COMPOSE) down
+
+test: tests ## Run every test
+
+check: format lint types imports tests ## Everything CI runs: format, lint, types, import contracts, tests (docs among them)
+
+format: $(VENV)/for-development
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/for-development
+	$(BIN)/ruff check .
+
+types: $(VENV)/for-development
+	$(BIN)/mypy
+
+imports: $(VENV)/for-development
+	$(BIN)/lint-imports
+
+tests: $(VENV)/for-development
+	$(BIN)/python -m pytest
+
+train: $(VENV)/for-development ## Train the shipped model again, from the shipped photos
+	$(BIN)/scenery train
+
+bench: $(VENV)/for-development ## Measure what the wires and the proxy add to the model itself
+	$(BIN)/python -m benchmarks.overhead
+
+clean: ## Remove the virtual environment, caches and runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info runs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Scenery needs Python 3.10 to 3.13; $(PYTHON) is not one. Run: make PYTHON=/path/to/python3.x ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/for-serving: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[serving,proxy]'
+	@touch $@
+
+# imgaug asks for opencv-python, which needs a graphics library; the headless build takes its place.
+$(VENV)/for-development: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps 'opencv-python-headless>=4.10,<5'
+	@touch $@ $(VENV)/for-serving

@@ -1,0 +1,45 @@
+"""Write docs/cli.md from the program's own help.
+
+python scripts/cli_reference.py            write the file
+python scripts/cli_reference.py --check    exit 1 if it is not what would be written
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+
+from scenery.cli import scenery
+
+TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
+HEAD = "# Every command\n\nWritten by `python scripts/cli_reference.py`; a test compares it with the program.\n"
+
+
+def reference() -> str:
+    """Return the help of the program and of each command, as Markdown."""
+    names = scenery.list_commands(click.Context(scenery))
+    return "\n".join([HEAD, _section(), *(_section(name) for name in names)])
+
+
+def _section(*command: str) -> str:
+    shown = CliRunner().invoke(scenery, [*command, "--help"], prog_name="scenery", terminal_width=100)
+    return f"## {' '.join(('scenery', *command))}\n\n```\n{shown.output}```\n"
+
+
+def main() -> int:
+    """Write or check the file; returns the exit status."""
+    text = reference()
+    if "--check" not in sys.argv:
+        TARGET.write_text(text)
+        return 0
+    if TARGET.read_text() == text:
+        return 0
+    print("docs/cli.md is not what the program says. Run: python scripts/cli_reference.py")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
