@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2
 
 from scenery import wire
 from scenery.wire.tensors import Array
@@ -48,7 +49,6 @@ class SavedModel:
         self.signatures: dict[str, wire.SignatureDef] = {
             name: wire.SignatureDef.FromString(signature.SerializeToString())
             for name, signature in meta_graph.signature_def.items()
-            if not name.startswith("__saved_model")
         }
         graph.finalize()
 
@@ -79,9 +79,12 @@ class SavedModel:
         key = signature_name, outputs
         if key not in self._callables:
             signature = self.signatures[signature_name]
-            fetches = [signature.outputs[name].name for name in outputs]
-            feeds = [signature.inputs[name].name for name in sorted(signature.inputs)]
-            self._callables[key] = self._session.make_callable(fetches, feeds)
+            options = config_pb2.CallableOptions(
+                feed=[signature.inputs[name].name for name in sorted(signature.inputs)],
+                fetch=[signature.outputs[name].name for name in outputs],
+            )
+            # The public make_callable checks shapes in Python, which TF Serving does not do.
+            self._callables[key] = self._session._make_callable_from_options(options)
         return self._callables[key]
 
     def close(self) -> None:
