@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import click
@@ -11,9 +12,20 @@ import click
 from scenery import contract
 
 
+def _checked_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """Refuse a name that would lead out of the folder of models."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise click.BadParameter(
+            f"{name!r} must be letters, digits, '_', '-' and '.' only, and begin with none of the latter."
+        )
+    return name
+
+
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model-name", default=contract.MODEL_NAME, show_default=True, help="The servable's name.")
+@click.option(
+    "--model-name", callback=_checked_name, default=contract.MODEL_NAME, show_default=True, help="The servable's name."
+)
 @click.option(
     "--models-dir", type=click.Path(file_okay=False, path_type=Path), default="models", show_default=True,
     help="The folder that model servers watch.",

@@ -35,7 +35,7 @@ def classify() -> dict[str, Any]:
     return {"model": model_server().model_name, "photos": answers}
 
 
-@blueprint.post("/scorefile/")
+@blueprint.post("/scorefile/", strict_slashes=False)
 def scorefile() -> dict[str, float]:
     """Score the one photo of a form, as the tutorial's service did: label to score, three decimals."""
     (outcome,) = _label(read_photos(request, max_photos=1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import math
 import re
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +16,9 @@ from flask import current_app
 from proxy.labels import Description
 from proxy.problems import ProblemError
 from scenery import contract, wire
+
+REMEMBERED_SECONDS = 5.0
+"""A version never changes, but somebody may put another model under its number."""
 
 MODEL_NOT_SERVED = "model-not-served"
 
@@ -58,7 +63,7 @@ class ModelServer:
             request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=wire.PredictResponse.FromString,
         )
-        self._descriptions: dict[int, Description] = {}
+        self._descriptions: dict[int, tuple[float, Description]] = {}
 
     def classify(self, photo: bytes) -> Any:
         """Start to score an encoded photo; :meth:`scored` waits for the answer."""
@@ -82,22 +87,24 @@ class ModelServer:
         return Scored(response.model_spec.version.value, tuple(_floats(scores)))
 
     def describe(self, version: int, refresh: bool = False) -> Description:
-        """Return what a version says of itself; asked once, then remembered, unless to ``refresh``.
+        """Return what a version says of itself; remembered for some seconds, unless to ``refresh``.
 
         Raises
         ------
         ProblemError
             If the model server could not answer.
         """
-        if refresh or version not in self._descriptions:
+        asked_at, description = self._descriptions.get(version, (-math.inf, None))
+        if refresh or description is None or time.monotonic() - asked_at > REMEMBERED_SECONDS:
             request = self._request(contract.SIGNATURE_DESCRIBE)
             request.model_spec.version.value = version
             outputs = self._answer(self._predict.future(request, timeout=self._timeout_seconds)).outputs
-            self._descriptions[version] = Description(
+            description = Description(
                 labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
                 thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
             )
-        return self._descriptions[version]
+            self._descriptions[version] = time.monotonic(), description
+        return description
 
     def _request(self, signature: str) -> Any:
         request = wire.PredictRequest()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from proxy.problems import ProblemError
 from scenery import contract
@@ -39,12 +40,23 @@ def read_photos(request: Request, max_photos: int) -> list[Photo]:
             f"The content type is {request.mimetype or 'missing'!r}. Send the photo's bytes as image/jpeg "
             "(or the like), or files as multipart/form-data.",
         )
-    content = request.get_data(cache=False)
+    content = _read_body(request)
     if not content:
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, contract.REFUSED_EMPTY, "The request has no body. Send the photo's bytes in it."
         )
     return [Photo(None, content)]
+
+
+def _read_body(request: Request) -> bytes:
+    """Read a body whole; one without a length must be held to the limit here, or it is cut off silently."""
+    if request.content_length is not None:
+        return request.get_data(cache=False)
+    limit = request.max_content_length or 0
+    content: bytes = request.environ["wsgi.input"].read(limit + 1)
+    if len(content) > limit:
+        raise RequestEntityTooLarge
+    return content
 
 
 def _form_photos(request: Request, max_photos: int) -> list[Photo]:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class ProblemError(Exception):
 
 def _drain(environ: dict[str, Any]) -> None:
     """Read on and throw away: closed while it still sends, a client would see a reset, not the answer."""
-    left = min(int(environ.get("CONTENT_LENGTH") or 0), DRAINED_BYTES)
+    left = min(int(environ.get("CONTENT_LENGTH") or DRAINED_BYTES), DRAINED_BYTES)
     while left > 0:
         chunk = environ["wsgi.input"].read(min(left, 2**16))
         if not chunk:
@@ -66,11 +66,17 @@ def register_problems(app: Flask) -> None:
     def too_many_bytes(_: RequestEntityTooLarge) -> Response:
         _drain(request.environ)
         limit = app.config["MAX_CONTENT_LENGTH"]
-        if (request.content_length or limit + 1) > limit:
-            detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
-        else:
+        if request.content_length is not None and request.content_length <= limit:
             detail = "The form has too many parts, or a photo without a file name. Send photos as file parts."
+            return ProblemError(HTTPStatus.BAD_REQUEST, "bad-form", detail).response()
+        detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
         return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-bytes", detail).response()
+
+    @app.errorhandler(ClientDisconnected)  # how werkzeug tells that a read failed
+    @app.errorhandler(BlockingIOError)
+    def silent_client(_: Exception) -> Response:
+        detail = "The rest of the request did not come. Send it again, whole."
+        return ProblemError(HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail).response()
 
     @app.errorhandler(HTTPException)
     def http_exception(error: HTTPException) -> Response:

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         f"127.0.0.1:{contract.GRPC_PORT}", description="gRPC address of the model server, as gRPC names addresses."
     )
     model_name: str = Field(contract.MODEL_NAME, min_length=1, description="Name of the servable to ask.")
-    timeout_seconds: float = Field(10.0, gt=0, description="Longest wait for the model server, a photo.")
+    timeout_seconds: float = Field(10.0, gt=0, le=3600, description="Longest wait for the model server, a photo.")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest request body that is read.")
     max_photos: int = Field(32, gt=0, description="Most photos in one multipart request.")
     workers: int = Field(1, ge=1, description="Processes that answer requests.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from scenery.errors import VersionError
 
 _STAGING_PREFIX = ".incoming-"
+_LAST_VERSION = ".last-version"
 _MAX_DIGITS = 64
 
 
@@ -39,8 +40,18 @@ def list_versions(model_dir: Path) -> list[int]:
 
 
 def next_version(model_dir: Path) -> int:
-    """Return one more than the highest version in ``model_dir``, or 1 if it has none."""
-    return max(list_versions(model_dir), default=0) + 1
+    """Return one more than the highest version that ``model_dir`` has, or ever had by :func:`publish`.
+
+    A number that was taken back is not given to another model: clients remember what a version was.
+    """
+    return max([*list_versions(model_dir), _last_published(model_dir)]) + 1
+
+
+def _last_published(model_dir: Path) -> int:
+    try:
+        return version_number((model_dir / _LAST_VERSION).read_text().strip()) or 0
+    except (OSError, UnicodeDecodeError):
+        return 0
 
 
 @contextmanager
@@ -87,6 +98,8 @@ def publish(folder: Path, version: int | None = None) -> Path:
             f"Version {target.name} of {folder.parent} exists already, and versions are never overwritten. "
             "Leave the number out to take the next one, or remove that folder first."
         ) from error
+    last = max(int(target.name), _last_published(target.parent))
+    (target.parent / _LAST_VERSION).write_text(f"{last}\n")
     _flush_entry(target.parent)
     return target
 

@@ -88,7 +88,12 @@ def load_data_config(path: Path) -> DataConfig:
         If the file is missing or no YAML, or a key is unknown, missing or of the wrong type.
     """
     config = _load(path, DataConfig)
-    _require(len(config.resize_shape) == 2 and min(config.resize_shape) > 0, path, "resize_shape", "[height, width]")
+    _require(
+        len(config.resize_shape) == 2 and min(config.resize_shape) >= 32,
+        path,
+        "resize_shape",
+        "[height, width], each at least 32",
+    )
     _require(bool(config.targets), path, "targets", "at least one label")
     _require(len(set(config.targets)) == len(config.targets), path, "targets", "each label once")
     expected = [*config.resize_shape, 3]

@@ -47,12 +47,14 @@ def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
     if absent:
         present = ", ".join(map(str, table.columns))
         raise DataError(f"{csv_path} has no column {absent[0]!r}, which data_config names. Its columns: {present}.")
+    if table.empty:
+        raise DataError(f"{csv_path} has no photos, only a header. Add a line for each photo.")
     for label in config.targets:
         wrong = table.index[~table[label].isin([0, 1])]
         if len(wrong):
-            raise DataError(
-                f"{csv_path}, line {wrong[0] + 2}: {label} must be 0 or 1. Received: {table[label][wrong[0]]!r}"
-            )
+            value = table[label][wrong[0]]
+            received = "an empty cell" if pd.isna(value) else str(value)
+            raise DataError(f"{csv_path}, line {wrong[0] + 2}: {label} must be 0 or 1. Received: {received}")
     missing = [name for name in table[config.image_name_col] if not (config.images_base_path / str(name)).is_file()]
     if missing:
         raise DataError(

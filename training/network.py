@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from scenery.errors import ConfigurationError
+
 BACKBONE = "backbone"
 """The name of the backbone's layer in the network."""
 
@@ -28,14 +30,25 @@ def build_network(size: tuple[int, int], labels: int, backbone_weights: str, dro
     dropout
         The share of features dropped in training, before and after the pooling.
 
+    Raises
+    ------
+    ConfigurationError
+        If the weights cannot be loaded.
+
     Returns
     -------
     A ``keras.Model``: float32 [n, height, width, 3] in [-1, 1] → float32 [n, labels] in [0, 1].
     """
     inputs = keras.Input((*size, 3), name="pixels")
-    backbone = keras.applications.MobileNetV2(
-        input_shape=(*size, 3), include_top=False, weights=backbone_weights, name=BACKBONE
-    )
+    try:
+        backbone = keras.applications.MobileNetV2(
+            input_shape=(*size, 3), include_top=False, weights=backbone_weights, name=BACKBONE
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigurationError(
+            f"backbone_weights: {backbone_weights} cannot be loaded into MobileNetV2: {error}. "
+            "Name a weights file of MobileNetV2 without its top, or imagenet where a network is there."
+        ) from error
     features = keras.layers.SpatialDropout2D(dropout)(backbone(inputs))
     largest = keras.layers.GlobalMaxPooling2D()(features)
     average = keras.layers.GlobalAveragePooling2D()(features)

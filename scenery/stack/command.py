@@ -33,7 +33,7 @@ SAMPLE_PHOTO = Path("examples/sample.jpg")
     show_default=True, help="Which models to serve; /models in it stands for --models-dir.",
 )  # fmt: skip
 @click.option("--models-dir", type=_FOLDER, default="models", show_default=True, help="The folder of models.")
-@click.option("--run-dir", type=_FOLDER, default="runs/serve", show_default=True, help="Where the logs go.")
+@click.option("--run-dir", type=_FOLDER, help="Where the logs go. [default: runs/serve and the port]")
 def serve(
     server: str,
     host: str,
@@ -42,7 +42,7 @@ def serve(
     rest_port: int,
     config_file: Path,
     models_dir: Path,
-    run_dir: Path,
+    run_dir: Path | None,
 ) -> None:
     """Run a model server and the proxy on this machine.
 
@@ -51,6 +51,7 @@ def serve(
     """
     from scenery.stack.supervisor import WATCH_SECONDS, StackOptions, running_stack
 
+    run_dir = run_dir or Path("runs") / "serve" / str(port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())

@@ -28,6 +28,8 @@ ServerKind = Literal["embedded", "tensorflow"]
 MODEL_SERVER_HOST = "127.0.0.1"
 START_SECONDS = 120.0
 """How long a program may take until it answers."""
+PROXY_START_SECONDS = 20.0
+"""The same for the proxy, whose model server answers already."""
 STOP_SECONDS = 30.0
 WATCH_SECONDS = 0.2
 GRPC_THREADS = 64
@@ -79,10 +81,10 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[list
         processes.append(server)
         for name in model_names(config_text):
             url = f"http://{MODEL_SERVER_HOST}:{options.rest_port}/v1/models/{name}"
-            _wait(partial(_model_problem, url), server, stop)
+            _wait(partial(_model_problem, url, options.models_dir), server, stop)
         proxy = Process("proxy", _proxy_command(options), options.run_dir / "proxy.log")
         processes.append(proxy)
-        _wait(partial(_proxy_problem, f"{options.address}/readyz"), proxy, stop)
+        _wait(partial(_proxy_problem, f"{options.address}/readyz"), proxy, stop, PROXY_START_SECONDS)
         yield processes
     finally:
         for process in reversed(processes):
@@ -143,17 +145,19 @@ def _require_ports(options: StackOptions) -> None:
             ) from error
 
 
-def _wait(problem: Callable[[], str | None], process: Process, stop: threading.Event) -> None:
+def _wait(
+    problem: Callable[[], str | None], process: Process, stop: threading.Event, seconds: float = START_SECONDS
+) -> None:
     """Wait until there is no ``problem`` any more; the last one is told if that takes too long."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while not stop.is_set() and (last := problem()) is not None:
         process.check()
         if time.monotonic() > deadline:
-            raise StackError(f"The {process.name} is not ready after {START_SECONDS:g} s: {last}")
+            raise StackError(f"The {process.name} is not ready after {seconds:g} s: {last}")
         stop.wait(WATCH_SECONDS)
 
 
-def _model_problem(url: str) -> str | None:
+def _model_problem(url: str, models_dir: Path) -> str | None:
     """Tell why no version answers yet, or None if one does.
 
     Raises
@@ -166,7 +170,10 @@ def _model_problem(url: str) -> str | None:
     if any(version["state"] == "AVAILABLE" for version in versions):
         return None
     if status == HTTPStatus.NOT_FOUND:
-        raise StackError(f"The model server finds no version: {answer.get('error')}. Run: scenery export RUN")
+        raise StackError(
+            f"The model server finds no version in {models_dir.resolve()}: {answer.get('error')}. "
+            "Name the folder with --models-dir, or write a version: scenery export RUN"
+        )
     failed = [version for version in versions if version["state"] == "END"]
     if versions and len(failed) == len(versions):
         raise StackError(f"Version {failed[0]['version']} cannot be loaded: {failed[0]['status']['error_message']}")

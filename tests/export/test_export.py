@@ -152,6 +152,14 @@ def test_json_is_for_scripts(run_dir, tmp_path):
         assert told["largest_difference"] < 1e-4
 
 
+def test_a_name_cannot_lead_elsewhere(run_dir, tmp_path):
+    """A version is written below the folder of models, and nowhere else."""
+    command = [sys.executable, "-m", "scenery", "export", str(run_dir), "--models-dir", str(tmp_path / "models")]
+    done = subprocess.run([*command, "--model-name", "../elsewhere"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_taken_version_is_an_error(run_dir, exported):
     """An explicit number that exists is refused, and nothing changes."""
     command = [
@@ -168,7 +176,7 @@ def test_a_taken_version_is_an_error(run_dir, exported):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "exists already" in done.stderr.splitlines()[-1]
-    assert [child.name for child in exported.iterdir()] == ["1"]
+    assert sorted(child.name for child in exported.iterdir()) == [".last-version", "1"]
 
 
 def test_folding_keeps_the_function():

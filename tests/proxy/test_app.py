@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+from http import client
 
 import pytest
 from PIL import Image
@@ -96,6 +99,44 @@ def test_bad_input_gets_its_own_error_and_the_next_request_works(proxied, photo,
     assert headers["Content-Type"] == "application/problem+json"
     assert_problem(answer, status, name)
     assert proxied.classify(photo)[0] == 200
+
+
+def chunked(proxied, chunks: list[bytes]) -> tuple[int, dict]:
+    connection = client.HTTPConnection(proxied.url.removeprefix("http://"))
+    headers = {"Content-Type": "image/jpeg"}
+    connection.request("POST", "/v1/classify", iter(chunks), headers, encode_chunked=True)
+    response = connection.getresponse()
+    answer = response.status, json.loads(response.read())
+    connection.close()
+    return answer
+
+
+def test_a_body_without_a_length(proxied, photo):
+    """A chunked photo is read whole, and one that is too large is refused, not cut off."""
+    assert chunked(proxied, [photo[:1000], photo[1000:]])[0] == 200
+    status, answer = chunked(proxied, [photo] + [bytes(2**20)] * 18)
+    assert status == 413
+    assert_problem(answer, 413, "too-many-bytes")
+
+
+def exchange(proxied, request: bytes) -> bytes:
+    host, port = proxied.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(request)
+        return connection.recv(65536)
+
+
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+
+
+def test_a_malformed_chunk_is_a_bad_request(proxied):
+    """What breaks HTTP itself is the client's error, not a defect."""
+    assert b" 400 " in exchange(proxied, HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+
+
+def test_a_stalled_upload_is_given_up(proxied):
+    """A client that stops sending gets an answer and frees its thread."""
+    assert b" 408 " in exchange(proxied, HEAD + b"Content-Length: 10000\r\n\r\nabc")
 
 
 @pytest.mark.parametrize(

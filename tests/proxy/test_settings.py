@@ -19,7 +19,14 @@ def test_the_environment_is_read_and_given_values_win(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("LISTEN_PORT", "high"), ("LISTEN_PORT", "70000"), ("WORKERS", "0"), ("TIMEOUT_SECONDS", "-1")]
+    ("name", "value"),
+    [
+        ("LISTEN_PORT", "high"),
+        ("LISTEN_PORT", "70000"),
+        ("WORKERS", "0"),
+        ("TIMEOUT_SECONDS", "-1"),
+        ("TIMEOUT_SECONDS", "inf"),
+    ],
 )
 def test_a_wrong_value_names_its_variable(monkeypatch, name, value):
     """The start ends with the variable and what it held."""

@@ -32,7 +32,7 @@ def test_publish_takes_the_next_number(tmp_path: Path):
         assert versions.list_versions(tmp_path) == [4]
         assert versions.publish(folder) == tmp_path / "5"
     assert (tmp_path / "5" / "saved_model.pb").read_bytes() == b"model"
-    assert {child.name for child in tmp_path.iterdir()} == {"4", "5"}
+    assert {child.name for child in tmp_path.iterdir()} == {"4", "5", ".last-version"}
 
 
 def test_a_taken_number_is_refused(tmp_path: Path):
@@ -54,3 +54,12 @@ def test_a_failed_stage_leaves_nothing(tmp_path: Path):
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_taken_back_is_not_used_again(tmp_path: Path):
+    """After a rollback the next version gets a number that nobody remembers as something else."""
+    for _ in range(2):
+        with versions.staged_version(tmp_path) as folder:
+            versions.publish(folder)
+    (tmp_path / "2").rename(tmp_path / "bad-2")
+    assert versions.next_version(tmp_path) == 3

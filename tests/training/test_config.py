@@ -86,6 +86,7 @@ def test_a_wrong_training_config_says_what_is_wrong(tmp_path: Path, change: tupl
     [
         (("[null, null, 3]", "[128, null, 3]"), "input_shape must be [224, 224, 3]"),
         (("[224, 224]", "[224]"), "resize_shape must be [height, width]"),
+        (("[224, 224]", "[8, 8]"), "each at least 32"),
         (("['beach', 'city', 'sunset', 'trees']", "[]"), "targets must be at least one label"),
         (("'sunset'", "'city'"), "targets must be each label once"),
     ],

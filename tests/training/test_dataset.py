@@ -66,9 +66,13 @@ def test_too_few_sources_are_an_error(config, table):
     [
         ("name,beach,city,sunset,source\n0001.jpg,0,0,0,a\n", "has no column 'trees'"),
         ("name,beach,city,sunset,trees,source\n0001.jpg,0,2,0,0,a\n", "line 2: city must be 0 or 1. Received: "),
-        ("name,beach,city,sunset,trees,source\n0001.jpg,0,,0,0,a\n", "line 2: city must be 0 or 1"),
+        (
+            "name,beach,city,sunset,trees,source\n0001.jpg,0,,0,0,a\n",
+            "line 2: city must be 0 or 1. Received: an empty cell",
+        ),
         ("name,beach,city,sunset,trees,source\nnone.jpg,0,0,0,0,a\n", "1 of 1 photos are not in"),
         ("", "cannot be read as a CSV table"),
+        ("name,beach,city,sunset,trees,source\n", "has no photos, only a header"),
     ],
 )
 def test_a_wrong_table_says_what_is_wrong(config, tmp_path: Path, csv: str, message: str):

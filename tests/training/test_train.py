@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scenery.errors import ConfigurationError
 from tests.conftest import TRAINING_PHOTOS
 from training.network import BACKBONE, build_network, freeze_backbone
 
@@ -70,6 +71,13 @@ def test_what_is_trained_in_each_phase():
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert norms
     assert not any(layer.trainable for layer in norms)
+
+
+def test_weights_that_are_none_are_named(tmp_path):
+    """A file that holds no weights is an error that names it."""
+    (tmp_path / "weights.csv").write_text("no weights")
+    with pytest.raises(ConfigurationError, match=r"weights\.csv cannot be loaded"):
+        build_network((96, 96), 3, str(tmp_path / "weights.csv"), dropout=0.5)
 
 
 def test_batches_obey_the_configuration_and_drop_no_tail():
