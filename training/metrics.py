@@ -34,7 +34,8 @@ def choose_thresholds(targets: Floats, scores: Floats) -> Floats:
         [_best_threshold(target[chosen], score[chosen]) for target, score in zip(targets.T, scores.T, strict=True)]
         for chosen in resamples
     ]
-    return np.median(best, axis=0).astype(np.float32)
+    thresholds: Floats = np.median(best, axis=0).astype(np.float32)
+    return thresholds
 
 
 def _best_threshold(target: Floats, score: Floats) -> float:

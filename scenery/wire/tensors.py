@@ -98,10 +98,11 @@ def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
         values = np.array(field, dtype.type(0).real.dtype).view(dtype)
     else:
         values = np.array(field).astype(dtype)
-    if len(values) >= count:
-        return values[:count].reshape(shape)
-    rest = values[-1:] if len(values) else np.array([b""] if dtype.hasobject else [0], dtype)
-    return np.concatenate([values, np.repeat(rest, count - len(values))]).reshape(shape)
+    if len(values) < count:
+        last = values[-1:] if len(values) else np.array([b""] if dtype.hasobject else [0], dtype)
+        values = np.concatenate([values, np.repeat(last, count - len(values))])
+    array: Array = values[:count].reshape(shape)
+    return array
 
 
 def to_proto(array: Array, as_content: bool = False) -> wire.TensorProto:
