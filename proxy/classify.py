@@ -62,18 +62,19 @@ def _label(photos: list[Photo]) -> list[Outcome]:
 
 def _outcome(server: ModelServer, photo: Photo, call: Any) -> Outcome:
     try:
-        try:
-            return _labelled(server, server.scored(call))
-        except ProblemError as problem:
-            if problem.name != MODEL_NOT_SERVED:
-                raise
-        # A version may be unloaded between its scores and its first description: its successor answers.
-        return _labelled(server, server.scored(server.classify(photo.content)))
+        return _labelled(server, call)
+    except ProblemError as problem:
+        if problem.name != MODEL_NOT_SERVED:
+            return problem
+    # A version may be unloaded between its scores and its first description: its successor answers.
+    try:
+        return _labelled(server, server.classify(photo.content))
     except ProblemError as problem:
         return problem
 
 
-def _labelled(server: ModelServer, scored: Scored) -> tuple[Scored, Labelling]:
+def _labelled(server: ModelServer, call: Any) -> tuple[Scored, Labelling]:
+    scored = server.scored(call)
     description = server.describe(scored.version)
     if len(description.labels) != len(scored.scores):
         description = server.describe(scored.version, refresh=True)
@@ -82,8 +83,7 @@ def _labelled(server: ModelServer, scored: Scored) -> tuple[Scored, Labelling]:
             HTTPStatus.BAD_GATEWAY,
             "model-server-failed",
             f"Version {scored.version} gave {len(scored.scores)} scores and describes "
-            f"{len(description.labels)} labels. "
-            "Export it again.",
+            f"{len(description.labels)} labels. Export it again.",
         )
     return scored, label_scores(description, scored.scores)
 

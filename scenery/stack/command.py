@@ -75,6 +75,6 @@ def _ready_text(options: StackOptions) -> str:
         url = f"{options.address}/v1/classify"
         lines += [
             f"\n  curl -H 'Content-Type: image/jpeg' --data-binary @{SAMPLE_PHOTO} {url}\n",
-            json.dumps(classify(options, SAMPLE_PHOTO)[1]),
+            json.dumps(classify(options, SAMPLE_PHOTO)),
         ]
     return "\n".join(lines)

@@ -91,9 +91,10 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[list
             process.stop(STOP_SECONDS)
 
 
-def classify(options: StackOptions, photo: Path) -> tuple[int, Any]:
-    """Send a photo to the running proxy; returns status and answer."""
-    return _fetch(f"{options.address}/v1/classify", photo.read_bytes(), {"Content-Type": "image/jpeg"})
+def classify(options: StackOptions, photo: Path) -> dict[str, Any]:
+    """Send a photo to the running proxy; returns its answer, whatever it is."""
+    _, answer = _fetch(f"{options.address}/v1/classify", photo.read_bytes(), {"Content-Type": "image/jpeg"})
+    return answer
 
 
 def _server_command(options: StackOptions, config_file: Path) -> list[str]:
