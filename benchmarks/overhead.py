@@ -19,12 +19,11 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
 from scenery import contract, wire
 from scenery.stack.supervisor import StackOptions, running_stack
 from scenery.wire.tensors import to_proto
-from serving.saved_model import SavedModel
+from serving.saved_model import SavedModel, SessionOptions
 
 ROUNDS = 40
 CALLS = 5
@@ -71,11 +70,9 @@ def alternate(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def in_process(version_dir: Path, photo: bytes) -> Callable[[], object]:
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
-    model = SavedModel(version_dir, config)
-    images = np.array([photo], object)
-    inputs = {contract.INPUT_IMAGE_BYTES: images}
-    return lambda: model.run(contract.SIGNATURE_CLASSIFY, inputs, [contract.OUTPUT_SCORES])
+    model = SavedModel(version_dir, SessionOptions(config=wire.ConfigProto(intra_op_parallelism_threads=1)))
+    inputs = {contract.INPUT_IMAGE_BYTES: np.array([photo], object)}
+    return lambda: model.run_signature(contract.SIGNATURE_CLASSIFY, inputs)
 
 
 def over_grpc(photo: bytes) -> Callable[[], object]:

@@ -15,6 +15,10 @@ class ServingError(Exception):
         self.code = code
         self.message = message
 
+    def __str__(self) -> str:
+        """Return code and message, as TensorFlow prints a status."""
+        return f"{self.code}: {self.message}"
+
 
 def invalid_argument(message: str) -> ServingError:
     """Return the error for what no retry will make right."""

@@ -1,8 +1,7 @@
-"""``scenery-model-server``: ``tensorflow_model_server``'s flags, and signals."""
+"""``scenery-model-server``: the command line, signals and exit statuses of a model server."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
@@ -11,66 +10,70 @@ import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from scenery import contract
+from serving.errors import ServingError
+from serving.flags import PROGRAM, CommandLine, FlagError, parse_flags, suggestion, usage
 
 log = logging.getLogger("serving")
 
 BANNER = (
-    "scenery-model-server {version}: Scenery's embedded model server, for one machine, development and tests. "
+    f"{PROGRAM} %s: Scenery's embedded model server, for one machine, development and tests. "
     "It speaks TensorFlow Serving's API; on a cluster run tensorflow_model_server with the same flags."
 )
 
-FAILED_TO_START = 255
-
-
-def parse_flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; of a repeated flag the last one counts."""
-    parser = argparse.ArgumentParser(
-        prog="scenery-model-server",
-        allow_abbrev=False,
-        description="Serve SavedModels over TensorFlow Serving's gRPC and REST APIs.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-
-    def flag(name: str, kind: type, default: object, text: str) -> None:
-        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
-
-    flag("host", str, "127.0.0.1", "Address to listen on; the real server listens on every one (0.0.0.0).")
-    flag("port", int, contract.GRPC_PORT, "TCP port for gRPC.")
-    flag("rest_api_port", int, 0, "TCP port for REST; 0 switches REST off.")
-    flag("model_name", str, "default", "Name of the model, if no model_config_file is given.")
-    flag("model_base_path", str, "", "Absolute path of the folder of its versions.")
-    flag("model_config_file", str, "", "A ModelServerConfig in text format, instead of name and path.")
-    flag("file_system_poll_wait_seconds", float, 1.0, "Seconds between two looks for versions; 0: look once.")
-    flag("max_num_load_retries", int, 5, "How often a failing load is tried again.")
-    flag("load_retry_interval_micros", int, 60_000_000, "Microseconds between two tries to load.")
-    flag("num_load_threads", int, 2, "Threads that load and unload.")
-    flag("grpc_max_threads", int, 4 * (os.cpu_count() or 1), "Requests over gRPC handled at a time.")
-    flag("rest_api_num_threads", int, 4 * (os.cpu_count() or 1), "Requests over REST handled at a time.")
-    flag("tensorflow_intra_op_parallelism", int, 0, "Threads for one operation; 0: TensorFlow decides.")
-    flag("tensorflow_inter_op_parallelism", int, 0, "Operations run at a time; 0: TensorFlow decides.")
-    parser.add_argument("--version", action="version", version=f"scenery-model-server {version('scenery')}")
-    return parser.parse_args(arguments)
+FAILED = 255
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is in flight; returns the exit status."""
-    flags = parse_flags(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--help" in given or "-h" in given:
+        print(usage(), flush=True)
+        return FAILED
+    try:
+        flags = parse_flags(given)
+    except FlagError as error:
+        print(f"{error}\n{usage()}", flush=True)
+        return FAILED
+    if flags.version:
+        print(_versions(), flush=True)
+        return 0
+    return _serve(flags)
+
+
+def _serve(flags: CommandLine) -> int:
+    for argument in flags.unknown:
+        print(f"unknown argument: {argument}{suggestion(argument)} See --help.", flush=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    log.info(BANNER.format(version=version("scenery")))
+    log.info(BANNER, version("scenery"))
+    for name in flags.ignored:
+        log.warning("--%s has no effect here", name)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    from serving.errors import ServingError
-    from serving.server import serve
-
+    _stop_on_signals(stop)
     try:
+        from serving.server import serve
+
         serve(flags, stop)
     except ServingError as error:
         print(f"Failed to start server. Error: {error.code}: {error.message}", flush=True)
-        return FAILED_TO_START
+        return FAILED
     return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """Let the first SIGTERM or SIGINT ask for a stop, and the second end the process at once."""
+
+    def handle(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def _versions() -> str:
+    library = version("tensorflow")
+    return f"TensorFlow ModelServer: {library} API, by {PROGRAM} {version('scenery')}\nTensorFlow Library: {library}"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ class _Harness:
     model: SavedModel | None = None
     in_use: int = 0
 
+    @property
+    def failed_as_aspired(self) -> bool:
+        """True if it was wanted all along and could not be loaded: then it is not tried again."""
+        return self.aspired and self.error is not None
+
 
 @dataclass(frozen=True)
 class LoadRetries:
@@ -51,13 +56,14 @@ class Manager:
     make_loader: Callable[[Path], Loader]
     """Called with a version's folder."""
     retries: LoadRetries = field(default_factory=LoadRetries)
-    threads: int = 2
+    load_threads: int = 1
+    unload_threads: int = 1
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._harnesses: dict[ServableId, _Harness] = {}
-        self._load_pool = ThreadPoolExecutor(self.threads, thread_name_prefix="load")
-        self._unload_pool = ThreadPoolExecutor(self.threads, thread_name_prefix="unload")
+        self._load_pool = ThreadPoolExecutor(self.load_threads, thread_name_prefix="load")
+        self._unload_pool = ThreadPoolExecutor(self.unload_threads, thread_name_prefix="unload")
         self._stopping = threading.Event()
 
     def aspire(self, name: str, versions: Mapping[int, Path]) -> None:
@@ -66,7 +72,7 @@ class Manager:
             for version, path in versions.items():
                 servable_id = ServableId(name, version)
                 known = self._harnesses.get(servable_id)
-                if known is None or (known.state is State.END and not known.aspired):
+                if known is None or (known.state is State.END and not known.failed_as_aspired):
                     self._harnesses[servable_id] = _Harness(self.make_loader(path))
             for servable_id, harness in self._harnesses.items():
                 if servable_id.name == name:
@@ -105,17 +111,37 @@ class Manager:
                 harness.in_use -= 1
                 self._changed.notify_all()
 
-    def wait_until_settled(self, names: list[str], timeout_seconds: float) -> bool:
-        """Wait until no version of these models is to be loaded any more; False if that took too long."""
+    def names(self) -> list[str]:
+        """Return the names of the models of which a version is, or was, aspired."""
+        with self._changed:
+            return sorted({servable_id.name for servable_id in self._harnesses})
 
-        def settled() -> bool:
-            return not any(
-                servable_id.name in names and harness.aspired and harness.state in (State.START, State.LOADING)
+    def gauge(self) -> dict[tuple[str, ...], float]:
+        """Return 1 for the state that each version is in, by name, version and state."""
+        with self._changed:
+            return {
+                (servable_id.name, str(servable_id.version), harness.state.name): 1
                 for servable_id, harness in self._harnesses.items()
-            )
+            }
+
+    def wait_until_settled(self, names: list[str], timeout_seconds: float) -> bool:
+        """Wait until each model has a version that is AVAILABLE, or none left to load; False if that took too long."""
+
+        def settled(name: str) -> bool:
+            states = [harness.state for harness in self._of(name) if harness.aspired]
+            return State.AVAILABLE in states or (bool(states) and all(state is State.END for state in states))
 
         with self._changed:
-            return self._changed.wait_for(settled, timeout_seconds)
+            return self._changed.wait_for(lambda: all(map(settled, names)), timeout_seconds)
+
+    def failures(self, names: list[str]) -> list[ServableState]:
+        """Return the versions that failed of those models of which none is AVAILABLE."""
+        failed = []
+        for name in names:
+            states = self.states(name)
+            if all(state.state is not State.AVAILABLE for state in states):
+                failed += [state for state in states if state.error is not None]
+        return failed
 
     def stop(self) -> None:
         """Give up waiting loads and free every model; no request may be running."""
@@ -129,6 +155,9 @@ class Manager:
                 if harness.model is not None:
                     harness.model.close()
                 harness.model, harness.state = None, State.END
+
+    def _of(self, name: str) -> list[_Harness]:
+        return [harness for servable_id, harness in self._harnesses.items() if servable_id.name == name]
 
     def _resolve(self, name: str, version: int | None) -> ServableId:
         available = [
@@ -198,4 +227,7 @@ class Manager:
         with self._changed:
             self._harnesses[servable_id].state = state
             self._changed.notify_all()
-        log.info("%s is %s", servable_id, state.name)
+        if state is State.AVAILABLE:
+            log.info("Successfully loaded servable version %s", servable_id)
+        else:
+            log.info("Servable version %s is in state %s", servable_id, state.name)

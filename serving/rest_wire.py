@@ -2,116 +2,196 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
+import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from cheroot.errors import MaxSizeExceeded
 from google.protobuf import json_format
 
 from scenery import wire
 from scenery.versions import version_number
-from serving.data_plane import SIGNATURE_DEF, DataPlane
+from serving import rest_answers
+from serving.data_plane import SIGNATURE_DEF, Call, DataPlane
 from serving.errors import ServingError, invalid_argument
-from serving.predict import run_signature
-from serving.rest_json import MAX_ECHO, format_predict, parse_predict
+from serving.rest_examples import read_examples
+from serving.rest_json import is_row_format, parse_document, read_predict
 
 log = logging.getLogger(__name__)
 
-_PREFIX = "/v1/models"
+MAX_BODY_BYTES = 256 * 2**20
+"""Of a request, also after it was unpacked."""
+_WORTH_PACKING_BYTES = 1024
+
+_PREFIX = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_ROUTES = (
-    ("POST", re.compile(_MODEL + r":predict"), "predict"),
-    ("GET", re.compile(_MODEL), "status"),
-    ("GET", re.compile(_MODEL + r"/metadata"), "metadata"),
-)
+_INFERENCE = re.compile(_MODEL + r":(?P<api>predict|classify|regress)", re.IGNORECASE | re.ASCII)
+_STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII)
+_NO_MODEL = re.compile(r"/v1/models", re.IGNORECASE)
+
 _STATUSES = {
-    "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
-    "NOT_FOUND": HTTPStatus.NOT_FOUND,
-    "FAILED_PRECONDITION": HTTPStatus.PRECONDITION_FAILED,
-    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
-    "DEADLINE_EXCEEDED": HTTPStatus.GATEWAY_TIMEOUT,
-    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
-    "UNIMPLEMENTED": HTTPStatus.NOT_IMPLEMENTED,
+    "CANCELLED": 499,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ABORTED": 409,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
 }
-_UNKNOWN_PATH = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
+_NOT_FOUND_PAGE = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
+_JSON = "application/json"
+_EMPTY_HTML = "text/html; charset=ISO-8859-1"
+_CORS_HEADERS = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, GET"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+]
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    content_type: str
+    text: str
+
+
+class UnreadableVersionError(ServingError):
+    """A version number of too many digits, which TF Serving answers without a text."""
+
+    def __init__(self) -> None:
+        super().__init__("INVALID_ARGUMENT", "")
+
+
+@dataclass(frozen=True)
 class RestWire:
     """A WSGI application; safe to call from many threads."""
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
+    plane: DataPlane
+    timeout_seconds: float = 30.0
+    cors: bool = False
+    prometheus: wire.PrometheusConfig = field(default_factory=wire.PrometheusConfig)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
-        if not environ["PATH_INFO"].startswith(_PREFIX):
-            return _respond(start_response, HTTPStatus.NOT_FOUND, "text/html", _UNKNOWN_PATH)
+        answer = self._answer(environ)
+        headers = [("Content-Type", answer.content_type)]
+        body = answer.text.encode(errors="surrogatepass")
+        if len(body) > _WORTH_PACKING_BYTES and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
+            body = gzip.compress(body, compresslevel=1)
+            headers.append(("Content-Encoding", "gzip"))
+        headers.append(("Content-Length", str(len(body))))
+        if self.cors:
+            headers += _CORS_HEADERS
+        start_response(_status_line(answer.status), headers)
+        return [body]
+
+    def _answer(self, environ: Environ) -> Answer:
+        path = environ["REQUEST_URI"]
         try:
-            text = json.dumps(self._answer(environ), indent=4)
-            status = HTTPStatus.OK
+            # Read whatever comes, also where it is not asked for: what is left would pass for the next request.
+            body = _read_body(environ)
+            if self.prometheus.enable and path == (self.prometheus.path or "/monitoring/prometheus/metrics"):
+                return Answer(200, "text/plain", self.plane.metrics.page())
+            if not _PREFIX.fullmatch(path) and not _NO_MODEL.fullmatch(path):
+                return Answer(404, "text/html", _NOT_FOUND_PAGE)
+            if environ["REQUEST_METHOD"] == "OPTIONS":
+                return Answer(200 if "HTTP_ORIGIN" in environ else 400, _EMPTY_HTML, "")
+            return Answer(200, _JSON, self._result(environ["REQUEST_METHOD"], path, body))
+        except UnreadableVersionError:
+            return Answer(400, _JSON, "")
         except ServingError as error:
-            status = _STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-            text = json.dumps({"error": error.message}, indent=4)
+            return Answer(_STATUSES.get(error.code, 500), _JSON, rest_answers.error(error.message))
+        except MaxSizeExceeded:
+            return Answer(413, _JSON, rest_answers.error(f"A body may have {MAX_BODY_BYTES} bytes, not more."))
         except Exception:
             log.exception("A request failed by a defect of the server")
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            text = json.dumps({"error": "The server failed to handle this request; see its log."}, indent=4)
-        return _respond(start_response, status, "application/json", text)
+            return Answer(500, _JSON, rest_answers.error("The server failed to handle this request; see its log."))
 
-    def _answer(self, environ: Environ) -> dict[str, Any]:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        # Read whatever comes, also where it is not asked for: what is left would pass for the next request.
-        body = environ["wsgi.input"].read()
-        if method == "GET" and path == _PREFIX:
+    def _result(self, method: str, path: str, body: bytes) -> str:
+        inference, status = _INFERENCE.fullmatch(path), _STATUS.fullmatch(path)
+        if method == "POST" and inference:
+            call = Call.within("REST", self.timeout_seconds)
+            return _INFERENCES[inference["api"].lower()](self.plane, _model_spec(inference), body, call)
+        if method == "GET" and status:
+            return (_metadata if status["metadata"] else _model_status)(self.plane, _model_spec(status))
+        if method == "GET" and _NO_MODEL.fullmatch(path):
             raise invalid_argument("Missing model name in request.")
-        for wanted_method, pattern, name in _ROUTES:
-            match = pattern.fullmatch(path)
-            if match and method == wanted_method:
-                answer: dict[str, Any] = getattr(self, f"_{name}")(_model_spec(**match.groupdict()), body)
-                return answer
         raise invalid_argument(f"Malformed request: {method} {path}")
 
-    def _predict(self, spec: Any, body: bytes) -> dict[str, Any]:
-        with self._plane.servable(spec) as (_, model):
-            parsed = parse_predict(body, model.signatures)
-            outputs = run_signature(model, parsed.signature_name, parsed.inputs)
-        return format_predict(outputs, parsed.is_row)
 
-    def _status(self, spec: Any, _: bytes) -> dict[str, Any]:
-        response = self._plane.model_status(wire.GetModelStatusRequest(model_spec=spec))
-        statuses = [_to_json(status) for status in response.model_version_status]
-        for status in statuses:
-            status["status"].setdefault("error_code", "OK")
-        return {"model_version_status": statuses}
-
-    def _metadata(self, spec: Any, _: bytes) -> dict[str, Any]:
-        request = wire.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
-        response = self._plane.model_metadata(request)
-        signatures = wire.SignatureDefMap()
-        response.metadata[SIGNATURE_DEF].Unpack(signatures)
-        model_spec = {
-            "name": response.model_spec.name,
-            "signature_name": response.model_spec.signature_name,
-            "version": str(response.model_spec.version.value),
-        }
-        return {"model_spec": model_spec, "metadata": {SIGNATURE_DEF: _to_json(signatures)}}
+def _predict(plane: DataPlane, spec: wire.ModelSpec, body: bytes, call: Call) -> str:
+    document = parse_document(body)
+    _, outputs = plane.run(spec, lambda signatures: read_predict(document, signatures), call)
+    return rest_answers.predictions(outputs) if is_row_format(document) else rest_answers.columns(outputs)
 
 
-def _model_spec(name: str, version: str | None, label: str | None) -> Any:
-    spec = wire.ModelSpec(name=name)
-    if version is not None:
-        number = version_number(version)
+def _classify(plane: DataPlane, spec: wire.ModelSpec, body: bytes, call: Call) -> str:
+    document = parse_document(body)
+    request = wire.ClassificationRequest(model_spec=_with_signature(spec, document), input=read_examples(document))
+    return rest_answers.classifications(plane.classify(request, call).result)
+
+
+def _regress(plane: DataPlane, spec: wire.ModelSpec, body: bytes, call: Call) -> str:
+    document = parse_document(body)
+    request = wire.RegressionRequest(model_spec=_with_signature(spec, document), input=read_examples(document))
+    return rest_answers.regressions(plane.regress(request, call).result)
+
+
+_INFERENCES = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+def _model_status(plane: DataPlane, spec: wire.ModelSpec) -> str:
+    response = plane.model_status(wire.GetModelStatusRequest(model_spec=spec))
+    statuses = [_to_json(status) for status in response.model_version_status]
+    for status in statuses:
+        status["status"].setdefault("error_code", "OK")
+    return _proto_text({"model_version_status": statuses})
+
+
+def _metadata(plane: DataPlane, spec: wire.ModelSpec) -> str:
+    request = wire.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
+    response = plane.model_metadata(request)
+    signatures = wire.SignatureDefMap()
+    response.metadata[SIGNATURE_DEF].Unpack(signatures)
+    model_spec = {
+        "name": response.model_spec.name,
+        "signature_name": response.model_spec.signature_name,
+        "version": str(response.model_spec.version.value),
+    }
+    return _proto_text({"model_spec": model_spec, "metadata": {SIGNATURE_DEF: _to_json(signatures)}})
+
+
+def _model_spec(match: re.Match[str]) -> wire.ModelSpec:
+    spec = wire.ModelSpec(name=match["name"])
+    if match["version"] is not None:
+        number = version_number(match["version"])
         if number is None:
-            raise invalid_argument(f"Failed to convert version: {version[:MAX_ECHO]} to numeric.")
+            raise UnreadableVersionError
         spec.version.value = number
-    if label is not None:
-        spec.version_label = label
+    if match["label"] is not None:
+        spec.version_label = match["label"]
+    return spec
+
+
+def _with_signature(spec: wire.ModelSpec, document: dict[str, Any]) -> wire.ModelSpec:
+    spec.signature_name = document.get("signature_name", "")
     return spec
 
 
@@ -124,8 +204,27 @@ def _to_json(message: Any) -> dict[str, Any]:
     )
 
 
-def _respond(start_response: StartResponse, status: HTTPStatus, content_type: str, text: str) -> Iterable[bytes]:
-    body = text.encode()
-    headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
+def _proto_text(value: dict[str, Any]) -> str:
+    """Print as protobuf's C++ library does."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _read_body(environ: Environ) -> bytes:
+    body: bytes = environ["wsgi.input"].read()
+    if "gzip" not in environ.get("HTTP_CONTENT_ENCODING", "").lower():
+        return body
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(body, MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise invalid_argument(f"The body is not the gzip that Content-Encoding says: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise MaxSizeExceeded
+    if not unpacker.eof:
+        raise invalid_argument("The body's gzip is cut off.")
+    return content
+
+
+def _status_line(status: int) -> str:
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Client Closed Request"
+    return f"{status} {phrase}"

@@ -1,112 +1,105 @@
-"""A loaded SavedModel: its signatures, run in a TensorFlow ``Session``.
+"""A loaded SavedModel: its signatures, and the session that runs them.
 
 This is how TensorFlow Serving itself runs models, so a SavedModel that fails there fails here,
-with the same message; and a ``Session``'s callables cost less a call than functions do.
+with the same message.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2
+from typing import Protocol
 
 from scenery import wire
 from scenery.wire.tensors import Array
-from serving.errors import ServingError
+from serving.errors import not_found
+from serving.runtime.session import Session
 
 DEFAULT_SIGNATURE = "serving_default"
 """The signature of a request that names none."""
 
-_PYTHON_PREFIX = "Graph execution error:\n\n"
-"""What TensorFlow's Python layer puts in front of the runtime's own message."""
+_VARIABLE_OPERATIONS = {"VarHandleOp", "VariableV2", "Variable"}
 
-_CODES = {value: name for name, value in wire.enum_values("tensorflow.error.Code").items()}
 
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
+class Runner(Protocol):
+    """What runs a graph: a :class:`Session`, or what merges several requests into one run of it."""
+
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_seconds: float | None = None
+    ) -> list[Array]:
+        """Run the graph; see :meth:`serving.runtime.session.Session.run`."""
+
+    def close(self) -> None:
+        """Free it; nothing may be running."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How SavedModels are loaded."""
+
+    tags: tuple[str, ...] = ("serve",)
+    config: wire.ConfigProto = field(default_factory=wire.ConfigProto)
 
 
 class SavedModel:
-    """A SavedModel's ``serve`` graph in a session of its own. Calls may come from many threads."""
+    """A SavedModel's graph in a session of its own. Calls may come from many threads."""
 
-    def __init__(self, path: Path, session_config: Any = None) -> None:
-        """Load ``path``; raises :class:`ServingError` if TensorFlow cannot."""
-        graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=session_config)
-        self._callables: dict[tuple[str, tuple[str, ...]], Any] = {}
+    def __init__(self, path: Path, options: SessionOptions | None = None) -> None:
+        """Load ``path``; raises :class:`ServingError` if TensorFlow cannot, or a part of it is missing."""
+        options = options or SessionOptions()
+        session = Session(path, options.tags, options.config)
+        self.runner: Runner = session
+        self.signatures: dict[str, wire.SignatureDef] = dict(session.meta_graph.signature_def)
         try:
-            with translated_errors(), graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+            _require_variables(path, session.meta_graph)
         except BaseException:
-            self._session.close()
+            session.close()
             raise
-        self.signatures: dict[str, wire.SignatureDef] = {
-            name: wire.SignatureDef.FromString(signature.SerializeToString())
-            for name, signature in meta_graph.signature_def.items()
-        }
-        graph.finalize()
+        del session.meta_graph
 
-    def run(self, signature_name: str, inputs: Mapping[str, Array], outputs: Iterable[str]) -> dict[str, Array]:
+    def run_signature(
+        self,
+        name: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] = (),
+        timeout_seconds: float | None = None,
+    ) -> dict[str, Array]:
         """Run a signature.
 
         Parameters
         ----------
-        signature_name
+        name
             One of :attr:`signatures`.
         inputs
-            An array for each input of the signature.
+            An array for each input of the signature, by its alias.
         outputs
-            The names of the outputs to compute.
+            The aliases of the outputs to compute; by default all.
+        timeout_seconds
+            After how long to give up.
 
         Raises
         ------
         ServingError
             With TensorFlow's own code and message.
         """
-        wanted = tuple(outputs)
-        with translated_errors():
-            values = self._callable(signature_name, wanted)(*(inputs[name] for name in sorted(inputs)))
-        return {name: _as_array(value) for name, value in zip(wanted, values, strict=True)}
-
-    def _callable(self, signature_name: str, outputs: tuple[str, ...]) -> Any:
-        """Return the compiled call; two threads may make it at once, and one of the two is kept."""
-        key = signature_name, outputs
-        if key not in self._callables:
-            signature = self.signatures[signature_name]
-            options = config_pb2.CallableOptions(
-                feed=[signature.inputs[name].name for name in sorted(signature.inputs)],
-                fetch=[signature.outputs[name].name for name in outputs],
-            )
-            # The public make_callable checks shapes in Python, which TF Serving does not do.
-            self._callables[key] = self._session._make_callable_from_options(options)
-        return self._callables[key]
+        signature = self.signatures[name]
+        wanted = outputs or sorted(signature.outputs)
+        feeds = {signature.inputs[alias].name: inputs[alias] for alias in sorted(inputs)}
+        fetches = [signature.outputs[alias].name for alias in wanted]
+        return dict(zip(wanted, self.runner.run(feeds, fetches, timeout_seconds), strict=True))
 
     def close(self) -> None:
         """Free the session; nothing may be running in it."""
-        self._callables.clear()
-        self._session.close()
+        self.runner.close()
 
 
-def _as_array(value: Any) -> Array:
-    """Sessions return a scalar string as bare ``bytes``."""
-    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
-
-
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn what TensorFlow raises into a :class:`ServingError` with the runtime's message."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        message = error.message.removeprefix(_PYTHON_PREFIX)
-        raise ServingError(_CODES.get(error.error_code, "UNKNOWN"), message) from error
-    except RuntimeError as error:  # a session that was closed meanwhile
-        raise ServingError("UNAVAILABLE", str(error)) from error
-    except (OSError, ValueError, TypeError, KeyError, DecodeError) as error:
-        raise ServingError("INVALID_ARGUMENT", str(error)) from error
+def _require_variables(path: Path, meta_graph: wire.MetaGraphDef) -> None:
+    """Refuse a graph whose variables were not copied; TensorFlow would load it, and fail at every request."""
+    index = path / "variables" / "variables.index"
+    if index.is_file() or not meta_graph.saver_def.restore_op_name:
+        return
+    graph = meta_graph.graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    if any(node.op in _VARIABLE_OPERATIONS for node in nodes):
+        raise not_found(f"{index}; No such file or directory. The graph has variables: was the folder copied whole?")

@@ -2,78 +2,179 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import tensorflow as tf
-
 from scenery import wire
-from serving.core import ServerCore, read_config_file, single_model_config
+from serving.batching import BatchingOptions
+from serving.core import CoreOptions, ServerCore
 from serving.data_plane import DataPlane
 from serving.errors import invalid_argument
-from serving.grpc_wire import make_grpc_server
-from serving.loader import Loader
+from serving.flags import CommandLine
+from serving.grpc_wire import GrpcOptions, GrpcServer
+from serving.loader import Loader, LoaderOptions
 from serving.manager import LoadRetries, Manager
-from serving.rest_server import RestServer
+from serving.metrics import ServerMetrics
+from serving.rest_server import RestOptions, RestServer
+from serving.saved_model import SessionOptions
+from serving.text_proto import read_text_proto
 
 log = logging.getLogger("serving")
 
 GRACE_SECONDS = 10.0
 """How long a stopping server waits for the requests in flight."""
 
+_BATCHING_FILE = "batching_params.pbtxt"
 
-def serve(flags: argparse.Namespace, stop: threading.Event) -> None:
+
+def serve(flags: CommandLine, stop: threading.Event) -> None:
     """Wire everything together and serve until ``stop`` is set.
 
     Raises
     ------
     ServingError
-        If the configuration or a port cannot be used.
+        If the configuration or a port cannot be used, or a model does not become AVAILABLE.
     """
-    retries = LoadRetries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
-    manager = Manager(_loader_factory(flags), retries, flags.num_load_threads)
-    core = ServerCore(_config(flags), manager, flags.file_system_poll_wait_seconds)
+    _check(flags)
+    metrics = ServerMetrics()
+    manager = Manager(
+        _loader_factory(flags, metrics),
+        LoadRetries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6),
+        load_threads=max(1, flags.num_load_threads),
+        unload_threads=max(1, flags.num_unload_threads),
+    )
+    core = ServerCore(_core_options(flags), manager)
+    metrics.version_state.read = manager.gauge
+    plane = DataPlane(
+        core, metrics, flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content
+    )
+    rest_options = _rest_options(flags)
+    grpc_options = _grpc_options(flags)
     try:
-        core.start(stop)
+        core.start(stop.is_set)
         if not stop.is_set():
-            _listen(DataPlane(core), flags, stop)
+            rest_server = RestServer(plane, rest_options) if rest_options else None
+            _listen(GrpcServer(plane, grpc_options), rest_server, flags, stop)
     finally:
         core.stop()
 
 
-def _listen(plane: DataPlane, flags: argparse.Namespace, stop: threading.Event) -> None:
+def _listen(grpc_server: GrpcServer, rest_server: RestServer | None, flags: CommandLine, stop: threading.Event) -> None:
     """Open the ports, wait for ``stop``, refuse new requests and finish the accepted ones."""
-    grpc_server = make_grpc_server(plane, f"{flags.host}:{flags.port}", flags.grpc_max_threads)
-    rest_server = None
-    if flags.rest_api_port:
-        rest_server = RestServer(plane, flags.host, flags.rest_api_port, flags.rest_api_num_threads)
     grpc_server.start()
     log.info("Running gRPC ModelServer at %s:%d ...", flags.host, flags.port)
     if rest_server:
         rest_server.start()
-        log.info("Exporting HTTP/REST API at:%s:%d ...", flags.host, flags.rest_api_port)
+        log.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
+    log.info("Entering the event loop ...")
     stop.wait()
     log.info("Stopping: no new requests, those in flight are finished.")
-    stopped = grpc_server.stop(GRACE_SECONDS)
+    grpc_server.begin_stop(GRACE_SECONDS)
     if rest_server:
         rest_server.stop(GRACE_SECONDS)
-    stopped.wait()
+    grpc_server.wait()
 
 
-def _config(flags: argparse.Namespace) -> wire.ModelServerConfig:
-    if flags.model_config_file:
-        return read_config_file(Path(flags.model_config_file))
-    if not flags.model_base_path:
+def _check(flags: CommandLine) -> None:
+    """Refuse what cannot be meant, in the real server's words."""
+    if not flags.port and not flags.grpc_socket_path:
+        raise invalid_argument(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
+        )
+    if not flags.model_base_path and not flags.model_config_file:
         raise invalid_argument("Both server_options.model_base_path and server_options.model_config_file are empty!")
-    return single_model_config(flags.model_name, flags.model_base_path)
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise invalid_argument(
+            "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+        )
 
 
-def _loader_factory(flags: argparse.Namespace) -> Callable[[Path], Loader]:
-    session_config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=flags.tensorflow_intra_op_parallelism,
-        inter_op_parallelism_threads=flags.tensorflow_inter_op_parallelism,
+def _core_options(flags: CommandLine) -> CoreOptions:
+    return CoreOptions(
+        model_name=flags.model_name,
+        model_base_path=flags.model_base_path,
+        config_file=_path(flags.model_config_file),
+        config_poll_seconds=flags.model_config_file_poll_wait_seconds,
+        poll_seconds=flags.file_system_poll_wait_seconds,
+        allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
     )
-    return lambda path: Loader(path, session_config)
+
+
+def _grpc_options(flags: CommandLine) -> GrpcOptions:
+    addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
+    if flags.grpc_socket_path:
+        addresses.append(f"unix:{flags.grpc_socket_path}")
+    ssl = read_text_proto(Path(flags.ssl_config_file), wire.SSLConfig) if flags.ssl_config_file else None
+    return GrpcOptions(
+        tuple(addresses),
+        max(1, flags.grpc_max_threads),
+        ssl,
+        flags.grpc_channel_arguments,
+        flags.enable_grpc_healthcheck_service,
+    )
+
+
+def _rest_options(flags: CommandLine) -> RestOptions | None:
+    if not flags.rest_api_port:
+        return None
+    if flags.rest_api_port == flags.port:
+        log.error("--rest_api_port cannot be the same as --port; REST is off. Choose another port.")
+        return None
+    monitoring = wire.MonitoringConfig()
+    if flags.monitoring_config_file:
+        monitoring = read_text_proto(Path(flags.monitoring_config_file), wire.MonitoringConfig)
+    return RestOptions(
+        flags.host,
+        flags.rest_api_port,
+        max(1, flags.rest_api_num_threads),
+        flags.rest_api_timeout_in_ms / 1e3,
+        flags.rest_api_enable_cors_support,
+        monitoring.prometheus_config,
+    )
+
+
+def _loader_factory(flags: CommandLine, metrics: ServerMetrics) -> Callable[[Path], Loader]:
+    batching = None
+    if flags.enable_batching:
+        parameters = wire.BatchingParameters()
+        if flags.batching_parameters_file:
+            parameters = read_text_proto(Path(flags.batching_parameters_file), wire.BatchingParameters)
+        batching = BatchingOptions.from_proto(parameters)
+    options = LoaderOptions(
+        SessionOptions(tuple(flags.saved_model_tags.split(",")), _session_config(flags)),
+        batching,
+        flags.enable_model_warmup,
+        max(1, flags.num_request_iterations_for_warmup),
+        metrics,
+    )
+
+    def make(path: Path) -> Loader:
+        own = path / _BATCHING_FILE
+        if batching and flags.enable_per_model_batching_parameters and own.is_file():
+            parameters = read_text_proto(own, wire.BatchingParameters)
+            return Loader(path, replace(options, batching=BatchingOptions.from_proto(parameters)))
+        return Loader(path, options)
+
+    return make
+
+
+def _session_config(flags: CommandLine) -> wire.ConfigProto:
+    config = wire.ConfigProto()
+    if flags.tensorflow_session_config_file:
+        config = read_text_proto(Path(flags.tensorflow_session_config_file), wire.ConfigProto)
+    both = flags.tensorflow_session_parallelism
+    intra, inter = flags.tensorflow_intra_op_parallelism or both, flags.tensorflow_inter_op_parallelism or both
+    if intra:
+        config.intra_op_parallelism_threads = intra
+    if inter:
+        config.inter_op_parallelism_threads = inter
+    if flags.per_process_gpu_memory_fraction:
+        config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
+    return config
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

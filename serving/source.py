@@ -10,7 +10,7 @@ from scenery.versions import version_number
 _DEFAULT_COUNT = 1
 
 
-def aspired_versions(base_path: Path, policy: Any) -> dict[int, Path]:
+def aspired_versions(base_path: Path, policy: Any) -> dict[int, Path] | None:
     """List the versions to serve.
 
     Parameters
@@ -23,9 +23,12 @@ def aspired_versions(base_path: Path, policy: Any) -> dict[int, Path]:
 
     Returns
     -------
-    The folder of each version; empty if there is none, or ``base_path`` is missing.
+    The folder of each version; None if ``base_path`` cannot be read, which says nothing about
+    what is wanted.
     """
     present = _present_versions(base_path)
+    if present is None:
+        return None
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return present
@@ -35,10 +38,10 @@ def aspired_versions(base_path: Path, policy: Any) -> dict[int, Path]:
     return {version: present[version] for version in sorted(present)[-count:]}
 
 
-def _present_versions(base_path: Path) -> dict[int, Path]:
+def _present_versions(base_path: Path) -> dict[int, Path] | None:
     try:
         folders = [child for child in sorted(base_path.iterdir()) if child.is_dir()]
     except OSError:
-        return {}
+        return None
     numbered = ((version_number(folder.name), folder) for folder in folders)
     return {number: folder for number, folder in numbered if number is not None}

@@ -23,27 +23,33 @@ Array = npt.NDArray[Any]
 class _Type:
     dtype: np.dtype[Any]
     field: str
+    name: str
+    """What TensorFlow calls the type in texts."""
 
 
 _NUMBERS = wire.enum_values("tensorflow.DataType")
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
+"""NumPy has no bfloat16: the bits of each number."""
+
 _TYPES = {
-    _NUMBERS[name]: _Type(np.dtype(dtype), field)
-    for name, dtype, field in (
-        ("DT_FLOAT", np.float32, "float_val"),
-        ("DT_DOUBLE", np.float64, "double_val"),
-        ("DT_INT64", np.int64, "int64_val"),
-        ("DT_INT32", np.int32, "int_val"),
-        ("DT_INT16", np.int16, "int_val"),
-        ("DT_INT8", np.int8, "int_val"),
-        ("DT_UINT8", np.uint8, "int_val"),
-        ("DT_UINT16", np.uint16, "int_val"),
-        ("DT_UINT32", np.uint32, "uint32_val"),
-        ("DT_UINT64", np.uint64, "uint64_val"),
-        ("DT_BOOL", np.bool_, "bool_val"),
-        ("DT_HALF", np.float16, "half_val"),
-        ("DT_COMPLEX64", np.complex64, "scomplex_val"),
-        ("DT_COMPLEX128", np.complex128, "dcomplex_val"),
-        ("DT_STRING", np.object_, "string_val"),
+    _NUMBERS[number]: _Type(np.dtype(dtype), field, name)
+    for number, dtype, field, name in (
+        ("DT_FLOAT", np.float32, "float_val", "float"),
+        ("DT_DOUBLE", np.float64, "double_val", "double"),
+        ("DT_INT64", np.int64, "int64_val", "int64"),
+        ("DT_INT32", np.int32, "int_val", "int32"),
+        ("DT_INT16", np.int16, "int_val", "int16"),
+        ("DT_INT8", np.int8, "int_val", "int8"),
+        ("DT_UINT8", np.uint8, "int_val", "uint8"),
+        ("DT_UINT16", np.uint16, "int_val", "uint16"),
+        ("DT_UINT32", np.uint32, "uint32_val", "uint32"),
+        ("DT_UINT64", np.uint64, "uint64_val", "uint64"),
+        ("DT_BOOL", np.bool_, "bool_val", "bool"),
+        ("DT_HALF", np.float16, "half_val", "half"),
+        ("DT_BFLOAT16", BFLOAT16, "half_val", "bfloat16"),
+        ("DT_COMPLEX64", np.complex64, "scomplex_val", "complex64"),
+        ("DT_COMPLEX128", np.complex128, "dcomplex_val", "complex128"),
+        ("DT_STRING", np.object_, "string_val", "string"),
     )
 }
 _DATA_TYPES = {kind.dtype: number for number, kind in _TYPES.items()}
@@ -68,6 +74,25 @@ def dtype_of(data_type: int) -> np.dtype[Any]:
         raise ValueError(f"Tensors of data type {data_type} are not supported.") from None
 
 
+def data_type_of(dtype: np.dtype[Any]) -> int:
+    """Return the ``tensorflow.DataType`` of a NumPy type.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    try:
+        return _DATA_TYPES[dtype]
+    except KeyError:
+        raise ValueError(f"Arrays of type {dtype} cannot be sent.") from None
+
+
+def type_name(dtype: np.dtype[Any]) -> str:
+    """Return TensorFlow's name of a type, such as ``float`` or ``string``; see :func:`data_type_of`."""
+    return _TYPES[data_type_of(dtype)].name
+
+
 def to_array(tensor: wire.TensorProto) -> Array:
     """Read a ``TensorProto``: any type and shape → an array of the same.
 
@@ -80,6 +105,8 @@ def to_array(tensor: wire.TensorProto) -> Array:
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise ValueError("A tensor's shape must be known.")
+    if tensor.tensor_content and dtype.hasobject:
+        return _strings_from_content(tensor.tensor_content, math.prod(shape)).reshape(shape)
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
     return _from_field(getattr(tensor, _TYPES[tensor.dtype].field), dtype, shape)
@@ -92,8 +119,8 @@ def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
     if dtype.hasobject:
         values = np.empty(len(field), dtype)
         values[:] = field
-    elif dtype == np.float16:
-        values = np.array(field, np.uint16).view(np.float16)
+    elif dtype in (np.float16, BFLOAT16):
+        values = np.array(field, np.uint16).view(dtype)
     elif dtype.kind == "c":
         values = np.array(field, dtype.type(0).real.dtype).view(dtype)
     else:
@@ -108,30 +135,62 @@ def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
 def to_proto(array: Array, as_content: bool = False) -> wire.TensorProto:
     """Write an array as a ``TensorProto``, in the field of its type, or in ``tensor_content``.
 
-    Strings are arrays of objects, each ``bytes``, and always use their field.
+    Strings are arrays of objects, each ``bytes``.
 
     Raises
     ------
     ValueError
         If the array's type has no ``tensorflow.DataType`` here.
     """
-    if array.dtype not in _DATA_TYPES:
-        raise ValueError(f"Arrays of type {array.dtype} cannot be sent.")
-    data_type = _DATA_TYPES[array.dtype]
+    data_type = data_type_of(array.dtype)
     tensor = wire.TensorProto(dtype=data_type)
     tensor.tensor_shape.SetInParent()
     for extent in array.shape:
         tensor.tensor_shape.dim.add(size=extent)
-    if as_content and data_type != DT_STRING:
-        tensor.tensor_content = array.tobytes()
+    if as_content:
+        tensor.tensor_content = _strings_to_content(array) if data_type == DT_STRING else array.tobytes()
     else:
         getattr(tensor, _TYPES[data_type].field).extend(_field_values(array.ravel()))
     return tensor
 
 
 def _field_values(flat: Array) -> Any:
-    if flat.dtype == np.float16:
+    if flat.dtype in (np.float16, BFLOAT16):
         return flat.view(np.uint16).tolist()
     if flat.dtype.kind == "c":
         return flat.view(flat.real.dtype).tolist()
     return flat.tolist()
+
+
+def _strings_to_content(array: Array) -> bytes:
+    """Write the length of every string as a varint, then their bytes (``port::EncodeStringList``)."""
+    lengths = bytearray()
+    for value in array.flat:
+        left = len(value)
+        while left > 0x7F:
+            lengths.append(left & 0x7F | 0x80)
+            left >>= 7
+        lengths.append(left)
+    return bytes(lengths) + b"".join(array.flat)
+
+
+def _strings_from_content(content: bytes, count: int) -> Array:
+    lengths, place = [], 0
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if place == len(content) or shift > 28:
+                raise ValueError("A tensor of strings must begin with their lengths.")
+            byte = content[place]
+            length |= (byte & 0x7F) << shift
+            place, shift = place + 1, shift + 7
+            if byte < 0x80:
+                break
+        lengths.append(length)
+    if place + sum(lengths) != len(content):
+        raise ValueError("A tensor of strings must hold as many bytes as their lengths say.")
+    values = np.empty(count, object)
+    for index, length in enumerate(lengths):
+        values[index] = content[place : place + length]
+        place += length
+    return values

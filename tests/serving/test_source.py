@@ -36,7 +36,9 @@ def test_the_policy_chooses_among_the_numbered_folders(tmp_path: Path, policy: s
     assert aspired_versions(tmp_path, model.model_version_policy) == {v: tmp_path / str(v) for v in versions}
 
 
-def test_a_missing_folder_has_no_versions(tmp_path: Path):
-    """A base path that is not there yet is no error."""
-    config = wire.ModelServerConfig().model_config_list.config.add()
-    assert aspired_versions(tmp_path / "none", config.model_version_policy) == {}
+def test_a_missing_folder_says_nothing(tmp_path: Path):
+    """A base path that cannot be read is told apart from one without versions."""
+    policy = wire.ModelConfig().model_version_policy
+    (tmp_path / "empty").mkdir()
+    assert aspired_versions(tmp_path / "none", policy) is None
+    assert aspired_versions(tmp_path / "empty", policy) == {}

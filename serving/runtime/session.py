@@ -1,0 +1,130 @@
+"""A ``Session``: a SavedModel's graph, loaded and run as TensorFlow Serving does it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scenery import wire
+from scenery.wire.tensors import Array
+from serving.errors import invalid_argument
+from serving.runtime import library
+from serving.runtime.tensors import new_tensor, to_array
+
+
+class Session:
+    """A graph and its state. Runs may come from many threads; nothing may run when it is closed."""
+
+    def __init__(self, path: Path, tags: Sequence[str], config: wire.ConfigProto | None = None) -> None:
+        """Load the meta graph with ``tags`` from the SavedModel in ``path``.
+
+        Raises
+        ------
+        ServingError
+            With TensorFlow's own code and message.
+        """
+        self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Any, Any]] = {}
+        self._graph = library.new_graph()
+        meta_graph = library.new_buffer()
+        options = library.new_session_options()
+        names = [tag.encode() for tag in tags]
+        try:
+            content = (config or wire.ConfigProto()).SerializeToString()
+            with library.checked() as status:
+                library.set_config(options, content, len(content), status)
+            with library.checked() as status:
+                self._session = library.load_session(
+                    options,
+                    None,
+                    str(path).encode(),
+                    (ctypes.c_char_p * len(names))(*names),
+                    len(names),
+                    self._graph,
+                    meta_graph,
+                    status,
+                )
+            buffer = meta_graph.contents
+            self.meta_graph = wire.MetaGraphDef.FromString(ctypes.string_at(buffer.data, buffer.length))
+        except BaseException:
+            library.delete_graph(self._graph)
+            raise
+        finally:
+            library.delete_buffer(meta_graph)
+            library.delete_session_options(options)
+
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_seconds: float | None = None
+    ) -> list[Array]:
+        """Run the graph.
+
+        Parameters
+        ----------
+        feeds
+            Arrays by the names of the tensors that they stand for, such as ``x:0``.
+        fetches
+            Names of the tensors to compute.
+        timeout_seconds
+            After how long to give up.
+
+        Raises
+        ------
+        ServingError
+            With TensorFlow's own code and message; ``DEADLINE_EXCEEDED`` after the timeout.
+        """
+        inputs, outputs = self._resolved(tuple(feeds), tuple(fetches))
+        fed = (ctypes.c_void_p * len(feeds))()
+        fetched = (ctypes.c_void_p * len(fetches))()
+        options = _run_options(timeout_seconds)
+        try:
+            for place, array in enumerate(feeds.values()):
+                fed[place] = new_tensor(array)
+            with library.checked() as status:
+                library.session_run(
+                    self._session,
+                    options,
+                    *(inputs, fed, len(fed)),
+                    *(outputs, fetched, len(fetched)),
+                    *(None, 0),
+                    *(None, status),
+                )
+            return [to_array(tensor) for tensor in fetched if tensor]
+        finally:
+            for tensor in (*fetched, *fed):
+                if tensor:
+                    library.delete_tensor(tensor)
+            if options:
+                library.delete_buffer(options)
+
+    def close(self) -> None:
+        """Free the graph and its state."""
+        with library.checked() as status:
+            library.close_session(self._session, status)
+        with library.checked() as status:
+            library.delete_session(self._session, status)
+        library.delete_graph(self._graph)
+
+    def _resolved(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> tuple[Any, Any]:
+        """Look names up in the graph, once; two threads may do it at once, and one of the two is kept."""
+        key = feeds, fetches
+        if key not in self._calls:
+            inputs = [self._output(name, "FeedInputs: unable to find feed output") for name in feeds]
+            outputs = [self._output(name, "FetchOutputs: unable to find fetch output") for name in fetches]
+            self._calls[key] = (library.Output * len(inputs))(*inputs), (library.Output * len(outputs))(*outputs)
+        return self._calls[key]
+
+    def _output(self, name: str, problem: str) -> library.Output:
+        operation_name, _, index = name.rpartition(":")
+        operation = library.graph_operation(self._graph, operation_name.encode())
+        if not operation or not index.isdecimal() or int(index) >= library.operation_outputs(operation):
+            raise invalid_argument(f"{problem} {name}")
+        return library.Output(operation, int(index))
+
+
+def _run_options(timeout_seconds: float | None) -> Any:
+    if timeout_seconds is None:
+        return None
+    options = wire.RunOptions(timeout_in_ms=max(1, int(timeout_seconds * 1e3)))
+    content = options.SerializeToString()
+    return library.new_buffer_from(content, len(content))
