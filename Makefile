@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve up down train test check format lint types imports tests docs bench clean
+.PHONY: help serve up down train test check format lint types imports tests conformance docs bench clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -50,6 +50,9 @@ tests: $(VENV)/for-development
 
 train: $(VENV)/for-development ## Train the shipped model again, from the shipped photos
 	$(BIN)/scenery train
+
+conformance: $(VENV)/for-development ## Play the answers recorded from tensorflow_model_server against the embedded server
+	$(BIN)/python -m tests.conformance $(CONFORMANCE_FLAGS)
 
 bench: $(VENV)/for-development ## Measure what the wires and the proxy add to the model itself
 	$(BIN)/python -m benchmarks.overhead
