@@ -7,22 +7,19 @@ client, one photo at a time.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import statistics
 import tempfile
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import numpy as np
 
+from benchmarks.load import over_grpc, over_rest, post
 from scenery import contract, wire
 from scenery.stack.supervisor import StackOptions, running_stack
-from scenery.wire.tensors import to_proto
 from serving.saved_model import SavedModel, SessionOptions
 
 ROUNDS = 40
@@ -43,9 +40,9 @@ def main() -> None:
         with running_stack(options, threading.Event()):
             contenders = {
                 "in process": in_process(arguments.version_dir, photo),
-                "gRPC": over_grpc(photo),
-                "REST, base64": over_rest(photo),
-                "proxy": through_proxy(photo),
+                "gRPC": over_grpc(f"127.0.0.1:{PORTS[1]}", photo),
+                "REST, base64": over_rest(f"127.0.0.1:{PORTS[2]}", photo),
+                "proxy": post(f"127.0.0.1:{PORTS[0]}", "/v1/classify", photo, "image/jpeg"),
             }
             medians = alternate(contenders)
     floor = medians["in process"]
@@ -73,40 +70,6 @@ def in_process(version_dir: Path, photo: bytes) -> Callable[[], object]:
     model = SavedModel(version_dir, SessionOptions(config=wire.ConfigProto(intra_op_parallelism_threads=1)))
     inputs = {contract.INPUT_IMAGE_BYTES: np.array([photo], object)}
     return lambda: model.run_signature(contract.SIGNATURE_CLASSIFY, inputs)
-
-
-def over_grpc(photo: bytes) -> Callable[[], object]:
-    request = wire.PredictRequest()
-    request.model_spec.name = contract.MODEL_NAME
-    request.inputs[contract.INPUT_IMAGE_BYTES].CopyFrom(to_proto(np.array([photo], object)))
-    predict = grpc.insecure_channel(f"127.0.0.1:{PORTS[1]}").unary_unary(
-        f"/{wire.PREDICTION_SERVICE}/Predict",
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=wire.PredictResponse.FromString,
-    )
-    return lambda: predict(request)
-
-
-def over_rest(photo: bytes) -> Callable[[], object]:
-    body = json.dumps({"instances": [{"b64": b64encode(photo).decode()}]})
-    return _post(PORTS[2], f"/v1/models/{contract.MODEL_NAME}:predict", body.encode(), "application/json")
-
-
-def through_proxy(photo: bytes) -> Callable[[], object]:
-    return _post(PORTS[0], "/v1/classify", photo, "image/jpeg")
-
-
-def _post(port: int, path: str, body: bytes, content_type: str) -> Callable[[], object]:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-
-    def call() -> bytes:
-        connection.request("POST", path, body, {"Content-Type": content_type})
-        response = connection.getresponse()
-        answer = response.read()
-        assert response.status == 200, answer
-        return answer
-
-    return call
 
 
 if __name__ == "__main__":

@@ -119,6 +119,15 @@ string_data = _declare(_locked, "TF_StringGetDataPointer", _P, _P)
 string_bytes = _declare(_locked, "TF_StringGetSize", c_size_t, _P)
 string_free = _declare(_locked, "TF_StringDealloc", None, _P)
 
+_process = ctypes.CDLL(None)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library has a call for it (glibc)."""
+    if hasattr(_process, "malloc_trim"):
+        _process.malloc_trim(0)
+
+
 _new_status = _declare(_locked, "TF_NewStatus", _P)
 _status_code = _declare(_locked, "TF_GetCode", c_int, _P)
 _status_message = _declare(_locked, "TF_Message", c_char_p, _P)

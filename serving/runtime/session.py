@@ -104,6 +104,7 @@ class Session:
         with library.checked() as status:
             library.delete_session(self._session, status)
         library.delete_graph(self._graph)
+        library.release_memory()
 
     def _resolved(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> tuple[Any, Any]:
         """Look names up in the graph, once; two threads may do it at once, and one of the two is kept."""

@@ -1,0 +1,89 @@
+"""The embedded model server in a process of its own, with the shipped model, for a benchmark."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenery import contract
+
+SHIPPED = Path("models") / contract.MODEL_NAME / "1"
+START_SECONDS = 60.0
+FLAGS = ("--grpc_max_threads=64", "--rest_api_num_threads=16", "--tensorflow_intra_op_parallelism=1")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs; versions are dropped into ``base_path``."""
+
+    process: subprocess.Popen[bytes]
+    grpc: str
+    rest: str
+    base_path: Path
+
+    def states(self) -> dict[int, str]:
+        """Return the state of each version."""
+        connection = http.client.HTTPConnection(self.rest, timeout=10)
+        connection.request("GET", f"/v1/models/{contract.MODEL_NAME}")
+        answer = json.loads(connection.getresponse().read())
+        return {int(each["version"]): each["state"] for each in answer.get("model_version_status", [])}
+
+    def drop(self, version: int) -> None:
+        """Drop the shipped model in as another version, and return when the one before is unloaded."""
+        staged = shutil.copytree(SHIPPED, self.base_path / f".incoming-{version}")
+        staged.rename(self.base_path / str(version))
+        deadline = time.monotonic() + START_SECONDS
+        while (states := self.states()).get(version) != "AVAILABLE" or states.get(version - 1) != "END":
+            assert time.monotonic() < deadline, states
+            time.sleep(0.1)
+
+    def resident_mib(self) -> float:
+        """Return the resident set."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@contextmanager
+def running_server(*flags: str) -> Iterator[Server]:
+    """Run a server of the shipped model as version 1; its log is lost."""
+    with tempfile.TemporaryDirectory() as folder:
+        base_path = Path(folder) / contract.MODEL_NAME
+        shutil.copytree(SHIPPED, base_path / "1")
+        grpc_port, rest_port = _free_ports()
+        command = [sys.executable, "-m", "serving.main", f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
+        command += [f"--model_name={contract.MODEL_NAME}", f"--model_base_path={base_path}", *FLAGS, *flags]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _await_port(rest_port, process)
+            yield Server(process, f"127.0.0.1:{grpc_port}", f"127.0.0.1:{rest_port}", base_path)
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+def _free_ports() -> list[int]:
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in (first, second)]
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                return
+        assert process.poll() is None, f"the server ended with {process.returncode}"
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.1)

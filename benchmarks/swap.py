@@ -1,0 +1,113 @@
+"""What a new version costs the requests in flight, and what many versions cost in memory.
+
+First eight gRPC clients call without pause while versions are dropped in: failed calls, and the 99th
+percentile of latency against that of steady load. Then versions are dropped in one after the other,
+under one client, and the resident set is watched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from itertools import count
+from typing import Any
+
+from benchmarks.server import Server, running_server
+
+CLIENTS = 8
+SECONDS = 20.0
+PAUSE_SECONDS = 2.0
+
+
+def main() -> None:
+    """Measure and print; ``--json`` for scripts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="Of steady load and of load with new versions.")
+    parser.add_argument("--swaps", type=int, default=50, help="Versions for the memory.")
+    parser.add_argument("--json", action="store_true", help="Print the figures as JSON.")
+    arguments = parser.parse_args()
+    with running_server() as server:
+        figures = latency(server, arguments.rounds)
+    with running_server() as server:
+        figures |= memory(server, arguments.swaps)
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:28} {value:9.2f}")
+
+
+def latency(server: Server, rounds: int) -> dict[str, float]:
+    """Load the server, in turns without and with new versions; returns p99s in ms and failed calls."""
+    steady, swapping, failed, versions = [], [], 0, count(2)
+    for _ in range(rounds):
+        quiet = start_load(server, CLIENTS, SECONDS)
+        steady.append(quiet.result())
+        busy = start_load(server, CLIENTS, SECONDS)
+        while busy.is_running():
+            server.drop(next(versions))
+            time.sleep(PAUSE_SECONDS)
+        swapping.append(busy.result())
+    failed = sum(result["failed"] for result in (*steady, *swapping))
+    before = statistics.median(p99(result["milliseconds"]) for result in steady)
+    during = statistics.median(p99(result["milliseconds"]) for result in swapping)
+    return {
+        "versions dropped in": next(versions) - 2,
+        "failed calls": failed,
+        "p99, steady (ms)": before,
+        "p99, with new versions (ms)": during,
+        "ratio of p99": during / before,
+    }
+
+
+def memory(server: Server, swaps: int) -> dict[str, float]:
+    """Drop version after version in under load; returns the resident set after ten and after all, in MiB."""
+    load = start_load(server, 1, 1e9)
+    resident = []
+    for version in range(2, swaps + 2):
+        server.drop(version)
+        resident.append(server.resident_mib())
+    load.process.terminate()
+    tenth = resident[min(9, len(resident) - 1)]
+    return {
+        "resident, 10th swap (MiB)": tenth,
+        f"resident, {swaps}th swap (MiB)": resident[-1],
+        "largest growth over 10th (%)": 100 * (max(resident[9:] or [tenth]) / tenth - 1),
+    }
+
+
+class Load:
+    """Clients that are calling."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def is_running(self) -> bool:
+        """Return whether they still call."""
+        return self.process.poll() is None
+
+    def result(self) -> dict[str, Any]:
+        """Wait for their end; returns what :mod:`benchmarks.load` prints."""
+        output, _ = self.process.communicate()
+        result: dict[str, Any] = json.loads(output)
+        return result
+
+
+def start_load(server: Server, clients: int, seconds: float) -> Load:
+    """Begin to call the server over gRPC."""
+    command = [sys.executable, "-m", "benchmarks.load", "grpc", server.grpc]
+    command += ["--clients", str(clients), "--seconds", str(seconds)]
+    return Load(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+
+
+def p99(milliseconds: list[float]) -> float:
+    """Return the 99th percentile."""
+    return statistics.quantiles(milliseconds, n=100)[98]
+
+
+if __name__ == "__main__":
+    main()
