@@ -6,6 +6,7 @@ python scripts/cli_reference.py --check    exit 1 if it is not what would be wri
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import click
 from click.testing import CliRunner
 
 from scenery.cli import scenery
+from serving.flags import PROGRAM, usage
 
 TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
 HEAD = "# Every command\n\nWritten by `python scripts/cli_reference.py`; a test compares it with the program.\n"
@@ -21,12 +23,18 @@ HEAD = "# Every command\n\nWritten by `python scripts/cli_reference.py`; a test 
 def reference() -> str:
     """Return the help of the program and of each command, as Markdown."""
     names = scenery.list_commands(click.Context(scenery))
-    return "\n".join([HEAD, _section(), *(_section(name) for name in names)])
+    return "\n".join([HEAD, _section(), *(_section(name) for name in names), _model_server()])
 
 
 def _section(*command: str) -> str:
     shown = CliRunner().invoke(scenery, [*command, "--help"], prog_name="scenery", terminal_width=100)
     return f"## {' '.join(('scenery', *command))}\n\n```\n{shown.output}```\n"
+
+
+def _model_server() -> str:
+    """Return the model server's usage; two defaults depend on the machine."""
+    text = re.sub(r"(num_threads|grpc_max_threads)=\d+", r"\1=4*cores", usage())
+    return f"## {PROGRAM}\n\n```\n{text}\n```\n"
 
 
 def main() -> int:

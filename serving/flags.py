@@ -57,11 +57,11 @@ class Flag:
             raise FlagError(f"--{self.name} takes a value of type {self.kind}. Received: {text!r}") from None
 
     def usage(self) -> str:
-        """Return the flag's line of the usage text."""
+        """Return the flag's lines of the usage text."""
         printed = {"string": '"{}"', "float": "{:f}"}.get(self.kind, "{}").format(self.default)
         shown = printed.lower() if self.kind == "bool" else printed
-        note = " (Accepted, without effect here.)" if self.ignored else ""
-        return f"    {f'--{self.name}={shown}':42} {self.kind:7} {self.text}{note}"
+        note = " Accepted, without effect here." if self.ignored else ""
+        return f"  --{self.name}={shown}\n        {self.text}{note} ({self.kind})"
 
 
 FLAGS = (
@@ -79,14 +79,14 @@ FLAGS = (
         False,
         "Let a new label name a version that is not available (yet).",
     ),
-    Flag("batching_parameters_file", "string", "", "A BatchingParameters message in text format."),
+    Flag("batching_parameters_file", "string", "", "File of a BatchingParameters message in text format."),
     Flag(
         "enable_per_model_batching_parameters",
         "bool",
         False,
         "Read batching_params.pbtxt in a version's folder, if there is one, instead of --batching_parameters_file.",
     ),
-    Flag("model_config_file", "string", "", "A ModelServerConfig in text format, instead of name and base path."),
+    Flag("model_config_file", "string", "", "File of a ModelServerConfig in text format: several models."),
     Flag(
         "model_config_file_poll_wait_seconds",
         "seconds",
@@ -112,12 +112,12 @@ FLAGS = (
         0,
         "Both of the next two, where they are 0. 0: TensorFlow decides.",
     ),
-    Flag("tensorflow_session_config_file", "string", "", "A ConfigProto in text format."),
+    Flag("tensorflow_session_config_file", "string", "", "File of a ConfigProto in text format."),
     Flag("tensorflow_intra_op_parallelism", "int64", 0, "Threads for one operation; 0: TensorFlow decides."),
     Flag("tensorflow_inter_op_parallelism", "int64", 0, "Operations run at a time; 0: TensorFlow decides."),
     Flag("use_alts_credentials", "bool", False, "Google's ALTS for gRPC.", ignored=True),
-    Flag("ssl_config_file", "string", "", "An SSLConfig in text format: serve gRPC over TLS."),
-    Flag("platform_config_file", "string", "", "A PlatformConfigMap in text format.", ignored=True),
+    Flag("ssl_config_file", "string", "", "File of an SSLConfig in text format: serve gRPC over TLS."),
+    Flag("platform_config_file", "string", "", "File of a PlatformConfigMap in text format.", ignored=True),
     Flag("per_process_gpu_memory_fraction", "float", 0.0, "Share of a GPU's memory to take."),
     Flag("saved_model_tags", "string", "serve", "Tags of the meta graph to load, with commas between."),
     Flag("grpc_channel_arguments", "string", "", "gRPC channel arguments, such as grpc.max_connection_age_ms=2000,..."),
@@ -125,7 +125,7 @@ FLAGS = (
     Flag("enable_model_warmup", "bool", True, "Replay a version's warmup requests before it serves."),
     Flag("num_request_iterations_for_warmup", "int32", 0, "How often each warmup request is replayed; 0: once."),
     Flag("version", "bool", False, "Print versions and exit."),
-    Flag("monitoring_config_file", "string", "", "A MonitoringConfig in text format: metrics for Prometheus."),
+    Flag("monitoring_config_file", "string", "", "File of a MonitoringConfig in text format: metrics for Prometheus."),
     Flag(
         "remove_unused_fields_from_bundle_metagraph", "bool", True, "Keep the signatures only in memory.", ignored=True
     ),
@@ -136,7 +136,7 @@ FLAGS = (
     Flag("xla_cpu_compilation_enabled", "bool", False, "Compile for the CPU with XLA.", ignored=True),
     Flag("xla_gpu_compilation_enabled", "bool", False, "Compile for the GPU with XLA.", ignored=True),
     Flag("enable_profiler", "bool", True, "Offer TensorFlow's profiler service.", ignored=True),
-    Flag("thread_pool_factory_config_file", "string", "", "A ThreadPoolConfig in text format.", ignored=True),
+    Flag("thread_pool_factory_config_file", "string", "", "File of a ThreadPoolConfig in text format.", ignored=True),
     Flag("mixed_precision", "string", "", "Precision to rewrite models to.", ignored=True),
     Flag("skip_initialize_tpu", "bool", False, "Do not initialize a TPU.", ignored=True),
     Flag("enable_grpc_healthcheck_service", "bool", False, "Offer the standard gRPC health service."),

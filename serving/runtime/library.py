@@ -1,7 +1,7 @@
-"""TensorFlow's shared libraries, opened without importing the ``tensorflow`` package.
+"""TensorFlow's shared library, opened without importing the ``tensorflow`` package.
 
 The functions are those of TensorFlow's C API, whose signatures do not change between releases
-(https://www.tensorflow.org/install/lang_c, ``tensorflow/c/c_api.h``). Opening the libraries
+(https://www.tensorflow.org/install/lang_c, ``tensorflow/c/c_api.h``). Opening the library
 takes a third of a second; importing the package takes more than five, and much of its Python
 holds the interpreter's lock while a model loads.
 
@@ -53,15 +53,12 @@ def _find() -> Path:
 def _open() -> tuple[Any, Any]:
     folder = _find()
     suffix = "2.dylib" if sys.platform == "darwin" else "so.2"
-    # The framework first, and both visible to all: the second library's symbols are found in the first.
-    framework = folder / f"libtensorflow_framework.{suffix}"
-    everything = folder / f"libtensorflow_cc.{suffix}"
+    path = folder / f"libtensorflow_cc.{suffix}"
     try:
-        ctypes.CDLL(str(framework), mode=ctypes.RTLD_GLOBAL)
-        unlocked = ctypes.CDLL(str(everything), mode=ctypes.RTLD_GLOBAL)
+        # Its symbols stay its own (RTLD_LOCAL): it holds a copy of OpenSSL that hashlib must not meet.
+        return ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
     except OSError as error:
-        raise ServingError("FAILED_PRECONDITION", f"TensorFlow's libraries cannot be opened: {error}") from error
-    return unlocked, ctypes.PyDLL(str(everything))
+        raise ServingError("FAILED_PRECONDITION", f"TensorFlow's library cannot be opened: {error}") from error
 
 
 _unlocked, _locked = _open()
