@@ -78,11 +78,11 @@ class ServerCore:
         for task in self._tasks:
             task.start()
 
-    def stop(self) -> None:
-        """Stop watching and free every model."""
+    def stop(self, grace_seconds: float) -> bool:
+        """Stop watching and free every model; see :meth:`Manager.stop`."""
         for task in self._tasks:
             task.stop()
-        self._manager.stop()
+        return self._manager.stop(grace_seconds)
 
     def reload(self, config: wire.ModelServerConfig, give_up: GiveUp) -> None:
         """Serve another list of models, and wait until those that are new are AVAILABLE.

@@ -53,7 +53,7 @@ class GrpcServer:
         arguments = [*_OPTIONS, *_channel_arguments(options.channel_arguments)]
         self._server = grpc.server(pool, options=arguments, maximum_concurrent_rpcs=options.threads)
         self._stopped = threading.Event()
-        self._health = _Health(experimental_non_blocking=False)
+        self._health = _Health()
         if options.health:
             for service in _HEALTH_SERVICES:
                 self._health.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -53,11 +53,20 @@ def _serve(flags: CommandLine) -> int:
     try:
         from serving.server import serve
 
-        serve(flags, stop)
+        if not serve(flags, stop):
+            log.warning("What is still at work after the grace period is abandoned")
+            _end_at_once()
     except ServingError as error:
         print(f"Failed to start server. Error: {error.code}: {error.message}", flush=True)
         return FAILED
     return 0
+
+
+def _end_at_once() -> None:
+    """End the process with status 0, without waiting for threads that may run a model for long."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

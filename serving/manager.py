@@ -1,16 +1,17 @@
 """The manager: brings what is served in line with what is aspired, one step at a time.
 
 Threads: any thread may call :meth:`Manager.servable`, :meth:`Manager.aspire` and
-:meth:`Manager.states`. Loads and unloads run on pools of their own, never on a thread that
-answers requests. A version is unloaded only after the last request that holds it is done.
+:meth:`Manager.states`. Each load and unload has a thread of its own, never one that answers
+requests, and takes one of a few slots while it works; waiting, for the next try to load or for the
+last request that holds a version, takes none.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,9 @@ class Manager:
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._harnesses: dict[ServableId, _Harness] = {}
-        self._load_pool = ThreadPoolExecutor(self.load_threads, thread_name_prefix="load")
-        self._unload_pool = ThreadPoolExecutor(self.unload_threads, thread_name_prefix="unload")
+        self._load_slots = threading.BoundedSemaphore(self.load_threads)
+        self._unload_slots = threading.BoundedSemaphore(self.unload_threads)
+        self._steps: list[threading.Thread] = []
         self._stopping = threading.Event()
 
     def aspire(self, name: str, versions: Mapping[int, Path]) -> None:
@@ -143,18 +145,27 @@ class Manager:
                 failed += [state for state in states if state.error is not None]
         return failed
 
-    def stop(self) -> None:
-        """Give up waiting loads and free every model; no request may be running."""
+    def stop(self, grace_seconds: float) -> bool:
+        """Give up waiting loads and free every model that no request holds.
+
+        Returns
+        -------
+        False if a load or a request was still at work after ``grace_seconds``.
+        """
+        deadline = time.monotonic() + grace_seconds
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
-        for pool in (self._load_pool, self._unload_pool):
-            pool.shutdown(cancel_futures=True)
+            steps = list(self._steps)
+        for step in steps:
+            step.join(max(0.0, deadline - time.monotonic()))
         with self._changed:
             for harness in self._harnesses.values():
-                if harness.model is not None:
+                if harness.model is not None and not harness.in_use:
                     harness.model.close()
-                harness.model, harness.state = None, State.END
+                    harness.model, harness.state = None, State.END
+            in_use = any(harness.in_use for harness in self._harnesses.values())
+        return not in_use and not any(step.is_alive() for step in steps)
 
     def _of(self, name: str) -> list[_Harness]:
         return [harness for servable_id, harness in self._harnesses.items() if servable_id.name == name]
@@ -185,26 +196,40 @@ class Manager:
                 servable_id = ServableId(name, action.version)
                 if isinstance(action, Load):
                     self._set_state(servable_id, State.LOADING)
-                    self._load_pool.submit(self._load, servable_id)
+                    self._begin(self._load, servable_id)
                 else:
                     self._set_state(servable_id, State.UNLOADING)
-                    self._unload_pool.submit(self._unload, servable_id)
+                    self._begin(self._unload, servable_id)
+
+    def _begin(self, step: Callable[[ServableId], None], servable_id: ServableId) -> None:
+        thread = threading.Thread(target=step, args=(servable_id,), name=f"{step.__name__} {servable_id}", daemon=True)
+        self._steps = [each for each in self._steps if each.is_alive()] + [thread]
+        thread.start()
 
     def _load(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]
         for attempt in range(self.retries.count + 1):
-            try:
-                harness.model = harness.loader.load()
-            except Exception as error:  # whatever a model does while loading, the server goes on
-                harness.error = error if isinstance(error, ServingError) else ServingError("UNKNOWN", str(error))
-                log.error("Loading %s failed, attempt %d: %s", servable_id, attempt + 1, error)
-                if attempt == self.retries.count or self._given_up(harness):
-                    break
-            else:
-                harness.error = None
+            error = self._try_to_load(harness)
+            harness.error = error
+            if error is None:
+                break
+            log.error("Loading %s failed, attempt %d: %s", servable_id, attempt + 1, error)
+            if attempt == self.retries.count or self._given_up(harness):
                 break
         self._set_state(servable_id, State.END if harness.error else State.AVAILABLE)
         self._advance(servable_id.name)
+
+    def _try_to_load(self, harness: _Harness) -> ServingError | None:
+        """Load once; returns the error, whatever a model does while loading: the server goes on."""
+        with self._load_slots:
+            try:
+                harness.model = harness.loader.load()
+            except ServingError as error:
+                return error
+            except Exception as error:
+                log.exception("A load failed by a defect of the server")
+                return ServingError("UNKNOWN", str(error))
+        return None
 
     def _given_up(self, harness: _Harness) -> bool:
         """Wait before the next try to load; True if the version is no longer wanted meanwhile."""
@@ -217,9 +242,12 @@ class Manager:
         harness = self._harnesses[servable_id]
         with self._changed:
             self._changed.wait_for(lambda: harness.in_use == 0 or self._stopping.is_set())
+            if harness.in_use:
+                return
             model, harness.model = harness.model, None
         if model is not None:
-            model.close()
+            with self._unload_slots:
+                model.close()
         self._set_state(servable_id, State.END)
         self._advance(servable_id.name)
 

@@ -30,8 +30,13 @@ GRACE_SECONDS = 10.0
 _BATCHING_FILE = "batching_params.pbtxt"
 
 
-def serve(flags: CommandLine, stop: threading.Event) -> None:
+def serve(flags: CommandLine, stop: threading.Event) -> bool:
     """Wire everything together and serve until ``stop`` is set.
+
+    Returns
+    -------
+    False if a request or a load is still at work after the grace period: its thread cannot be ended,
+    only the process can.
 
     Raises
     ------
@@ -59,7 +64,8 @@ def serve(flags: CommandLine, stop: threading.Event) -> None:
             rest_server = RestServer(plane, rest_options) if rest_options else None
             _listen(GrpcServer(plane, grpc_options), rest_server, flags, stop)
     finally:
-        core.stop()
+        clean = core.stop(GRACE_SECONDS)
+    return clean
 
 
 def _listen(grpc_server: GrpcServer, rest_server: RestServer | None, flags: CommandLine, stop: threading.Event) -> None:

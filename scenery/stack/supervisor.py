@@ -164,7 +164,7 @@ def _model_problem(url: str, models_dir: Path) -> str | None:
     Raises
     ------
     StackError
-        If the model server is up and no version of the model can be loaded.
+        If the model server is up and finds no version of the model.
     """
     status, answer = _fetch(url)
     versions = answer.get("model_version_status", [])
@@ -175,9 +175,6 @@ def _model_problem(url: str, models_dir: Path) -> str | None:
             f"The model server finds no version in {models_dir.resolve()}: {answer.get('error')}. "
             "Name the folder with --models-dir, or write a version: scenery export RUN"
         )
-    failed = [version for version in versions if version["state"] == "END"]
-    if versions and len(failed) == len(versions):
-        raise StackError(f"Version {failed[0]['version']} cannot be loaded: {failed[0]['status']['error_message']}")
     return f"no version is AVAILABLE at {url}"
 
 

@@ -186,7 +186,7 @@ def test_a_damaged_only_version_is_a_clear_message(tmp_path):
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"no model")
     message = serve_and_fail(*ports(), "--models-dir", str(tmp_path), "--run-dir", str(tmp_path / "run"))
-    assert "Version 1 cannot be loaded" in message
+    assert "1 servable(s) did not become available: {{{name: scenery version: 1} due to error: " in message
 
 
 @pytest.mark.skipif(shutil.which("tensorflow_model_server") is not None, reason="the real server is here")

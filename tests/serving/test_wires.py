@@ -389,6 +389,36 @@ def test_a_stop_does_not_wait_for_a_load_that_is_tried_again(store, tmp_path):
         assert server.process.wait(20) == 0
 
 
+def test_a_request_beyond_the_grace_period_does_not_keep_the_server(store, tmp_path):
+    """After ten seconds the rest is abandoned; the exit is 0 all the same."""
+    flags = ("--model_name=slow", f"--model_base_path={store / 'slow'}")
+    with (
+        model_server(tmp_path, *flags) as server,
+        grpc.insecure_channel(server.grpc) as channel,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        endless = pool.submit(predict, channel, "slow", "seconds", floats(300), 300)
+        time.sleep(1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(40) == 0
+        with pytest.raises(grpc.RpcError):
+            endless.result(30)
+
+
+def test_a_model_that_cannot_be_loaded_holds_up_no_other(store, tmp_path):
+    """Between two tries the only load thread loads other models."""
+    for name in ("a", "b"):
+        shutil.copytree(store / "half_plus_two" / "1", tmp_path / name / "1")
+    entries = [f'config {{ name: "{n}" base_path: "{tmp_path / n}" model_platform: "tensorflow" }}' for n in ("a", "b")]
+    (tmp_path / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    with model_server(tmp_path, f"--model_config_file={tmp_path / 'models.config'}") as server:
+        (tmp_path / "a" / "2").mkdir()
+        wait_until(lambda: "Loading {name: a version: 2} failed" in server.log.read_text(), "a failed try")
+        shutil.copytree(store / "half_plus_two" / "1", tmp_path / "b" / ".incoming").rename(tmp_path / "b" / "2")
+        wait_until(lambda: server.version_states("b").get(2) == "AVAILABLE", "the other model's version")
+        assert server.version_states("a") == {2: "LOADING", 1: "AVAILABLE"}
+
+
 def test_slow_callers_do_not_hold_up_others(server):
     """While one connection sends its body drop by drop, others are answered."""
     stop = threading.Event()
