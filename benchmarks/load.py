@@ -23,6 +23,9 @@ from scenery.wire.tensors import to_proto
 
 Send = Callable[[], object]
 
+PAUSE_SECONDS = 0.1
+"""After a failed call."""
+
 
 def main() -> None:
     """Call, from several threads, for some seconds."""
@@ -47,6 +50,7 @@ def main() -> None:
                 send()
             except (grpc.RpcError, OSError, AssertionError) as error:
                 failures.append(str(error))
+                time.sleep(PAUSE_SECONDS)
             else:
                 milliseconds.append((time.perf_counter() - begun) * 1e3)
 

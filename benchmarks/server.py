@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,9 @@ class Server:
 
     def states(self) -> dict[int, str]:
         """Return the state of each version."""
-        connection = http.client.HTTPConnection(self.rest, timeout=10)
-        connection.request("GET", f"/v1/models/{contract.MODEL_NAME}")
-        answer = json.loads(connection.getresponse().read())
+        with closing(http.client.HTTPConnection(self.rest, timeout=10)) as connection:
+            connection.request("GET", f"/v1/models/{contract.MODEL_NAME}")
+            answer = json.loads(connection.getresponse().read())
         return {int(each["version"]): each["state"] for each in answer.get("model_version_status", [])}
 
     def drop(self, version: int) -> None:

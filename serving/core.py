@@ -56,6 +56,8 @@ class ServerCore:
         self._labels: dict[str, dict[str, int]] = {}
         self._warned: set[str] = set()
         self._config_text = ""
+        self._complaint = ""
+        """What was last wrong with the config file; nothing, if it was in order."""
         self._tasks: list[Periodic] = []
 
     def start(self, give_up: GiveUp) -> None:
@@ -219,15 +221,20 @@ class ServerCore:
                 )
 
     def _follow_config_file(self) -> None:
+        """Put the file in force again, changed or not: it wins over reloads by request, as in TF Serving."""
         assert self._options.config_file is not None
         try:
             text = read_text(self._options.config_file)
-            if text != self._config_text:
-                self._apply(parse_text_proto(text, self._options.config_file, wire.ModelServerConfig))
-                self._config_text = text
-                log.info("%s is in force", self._options.config_file)
+            self._apply(parse_text_proto(text, self._options.config_file, wire.ModelServerConfig))
         except ServingError as error:
-            self._warn_once(f"{self._options.config_file} is not followed: {error.message}")
+            if error.message != self._complaint:
+                log.error("%s is not followed: %s", self._options.config_file, error.message)
+            self._complaint = error.message
+            return
+        self._complaint = ""
+        if text != self._config_text:
+            self._config_text = text
+            log.info("%s is in force", self._options.config_file)
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

@@ -118,6 +118,8 @@ class DataPlane:
             response = multi_inference(held.model, request, call.timeout_seconds(), self._check_method_name)
         for result in response.results:
             result.model_spec.version.value = held.version
+        first = response.results[0]
+        self._count_examples(spec.name, _result_count(getattr(first, first.WhichOneof("result"))))
         return response
 
     def model_status(self, request: wire.GetModelStatusRequest, _: Call | None = None) -> wire.GetModelStatusResponse:
@@ -165,7 +167,7 @@ class DataPlane:
         name = request.model_spec.name
         with self._request(api, request.model_spec, call) as held, self._running(name, api):
             response = answer(held.model, request, call.timeout_seconds(), self._check_method_name)
-        self._count_examples(name, len(request.input.example_list.examples))
+        self._count_examples(name, _result_count(response.result))
         response.model_spec.version.value = held.version
         return response
 
@@ -208,6 +210,11 @@ class DataPlane:
 
 def _batch_size(inputs: Inputs) -> int:
     return max((len(array) if array.ndim else 1 for array in inputs.arrays.values()), default=0)
+
+
+def _result_count(result: wire.ClassificationResult | wire.RegressionResult) -> int:
+    """Return for how many examples there is a result."""
+    return max(len(values) for _, values in result.ListFields())
 
 
 def _require_spec(request: Any) -> None:

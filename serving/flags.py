@@ -103,7 +103,7 @@ FLAGS = (
         "file_system_poll_wait_seconds",
         "seconds",
         1,
-        "Seconds between two looks for versions; 0: once, negative: never.",
+        "Seconds between two looks for versions; 0 or less: only when a config is loaded.",
     ),
     Flag("flush_filesystem_caches", "bool", True, "Drop file caches after the first load.", ignored=True),
     Flag(

@@ -71,9 +71,9 @@ class GrpcServer:
         self._health.enter_graceful_shutdown()
         self._stopped = self._server.stop(grace_seconds)
 
-    def wait(self) -> None:
-        """Return when no request is in flight any more; call :meth:`begin_stop` first."""
-        self._stopped.wait()
+    def wait(self, seconds: float) -> bool:
+        """Wait until no request is in flight any more; False if that took too long. Call :meth:`begin_stop` first."""
+        return bool(self._stopped.wait(max(0.0, seconds)))
 
     def _bind(self, address: str, ssl: wire.SSLConfig | None) -> None:
         try:

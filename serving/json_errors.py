@@ -9,7 +9,9 @@ import json
 import re
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-_LONG_NUMBER = re.compile(r"-?\d{309,}")
+_DIGITS = re.compile(r"\d+")
+_MOST_DIGITS = 308
+"""What a double holds."""
 _WORDS = ("true", "false", "null")
 
 
@@ -20,8 +22,9 @@ def explain(body: bytes, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"Invalid encoding in string. at offset: {error.start}"
     if not isinstance(error, json.JSONDecodeError):  # more digits than Python converts
-        found = _LONG_NUMBER.search(body.decode(errors="replace"))
-        return f"Number too big to be stored in double. at offset: {found.start() if found else 0}"
+        runs = _DIGITS.finditer(body.decode(errors="replace"))
+        place = next((run.start() for run in runs if len(run[0]) > _MOST_DIGITS), 0)
+        return f"Number too big to be stored in double. at offset: {place}"
     text = error.doc
     message, place = _message(error.msg, text, error.pos)
     return f"{message} at offset: {len(text[:place].encode(errors='surrogatepass'))}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from scenery import wire
 from serving.batching import BatchingOptions, BatchingSession, BatchObservation
 from serving.errors import ServingError, not_found
 from serving.metrics import ServerMetrics
 from serving.saved_model import SavedModel, SessionOptions
+from serving.text_proto import read_text_proto
 from serving.warmup import warm_up
 
+_BATCHING_FILE = "batching_params.pbtxt"
 _OPERATION = "BatchingSession"
 _THREAD_POOL = "model_server_batch_threads"
 
@@ -24,15 +27,18 @@ class LoaderOptions:
     session: SessionOptions = field(default_factory=SessionOptions)
     batching: BatchingOptions | None = None
     """None: every request is a run of its own."""
+    batching_by_model: bool = False
+    """Whether only those versions are batched that bring ``batching_params.pbtxt``, and by these parameters."""
     warm_up: bool = True
     warmup_iterations: int = 1
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
 
 
 class Loader:
-    """Loads the SavedModel in a version's folder. Used by one thread, once."""
+    """Loads the SavedModel in a version's folder. Used by one thread at a time; a load may be tried again."""
 
-    def __init__(self, path: Path, options: LoaderOptions | None = None) -> None:
+    def __init__(self, model_name: str, path: Path, options: LoaderOptions | None = None) -> None:
+        self.model_name = model_name
         self.path = path
         self._options = options or LoaderOptions()
 
@@ -44,20 +50,42 @@ class Loader:
         ServingError
             If the folder holds no complete SavedModel, or a warmup request fails.
         """
+        started, status = perf_counter(), "OK"
+        try:
+            return self._load()
+        except ServingError as error:
+            status = error.code
+            raise
+        finally:
+            self._options.metrics.load_seconds.observe(perf_counter() - started, self.model_name, status)
+
+    def _load(self) -> SavedModel:
         self._require_files()
-        if self._options.batching is not None:
-            self._options.batching.check()
+        batching = self._batching()
         model = SavedModel(self.path, self._options.session)
         try:
-            if self._options.batching is not None:
-                observe = partial(_observe_batch, self._options.metrics, self.path.parent.name)
-                model.runner = BatchingSession(model.runner, self._options.batching, observe)
+            if batching is not None:
+                observe = partial(_observe_batch, self._options.metrics, self.model_name)
+                model.runner = BatchingSession(model.runner, batching, observe)
             if self._options.warm_up:
                 self._warm_up(model)
         except BaseException:
             model.close()
             raise
         return model
+
+    def _batching(self) -> BatchingOptions | None:
+        """Return how requests are merged, if they are; raises :class:`ServingError` if the parameters make no sense."""
+        options = self._options.batching
+        if options is not None and self._options.batching_by_model:
+            own = self.path / _BATCHING_FILE
+            if not own.is_file():
+                return None
+            given = BatchingOptions.from_proto(read_text_proto(own, wire.BatchingParameters))
+            options = replace(given, num_batch_threads=options.num_batch_threads)
+        if options is not None:
+            options.check()
+        return options
 
     def _require_files(self) -> None:
         """Refuse a folder without a SavedModel, in TF Serving's words."""

@@ -54,8 +54,8 @@ class LoadRetries:
 class Manager:
     """Loads and unloads versions and hands them out."""
 
-    make_loader: Callable[[Path], Loader]
-    """Called with a version's folder."""
+    make_loader: Callable[[str, Path], Loader]
+    """Called with a model's name and a version's folder; must return at once."""
     retries: LoadRetries = field(default_factory=LoadRetries)
     load_threads: int = 1
     unload_threads: int = 1
@@ -75,7 +75,7 @@ class Manager:
                 servable_id = ServableId(name, version)
                 known = self._harnesses.get(servable_id)
                 if known is None or (known.state is State.END and not known.failed_as_aspired):
-                    self._harnesses[servable_id] = _Harness(self.make_loader(path))
+                    self._harnesses[servable_id] = _Harness(self.make_loader(name, path))
             for servable_id, harness in self._harnesses.items():
                 if servable_id.name == name:
                     harness.aspired = servable_id.version in versions
@@ -104,8 +104,8 @@ class Manager:
         with self._changed:
             servable_id = self._resolve(name, version)
             harness = self._harnesses[servable_id]
-            harness.in_use += 1
             assert harness.model is not None
+            harness.in_use += 1
         try:
             yield servable_id.version, harness.model
         finally:
@@ -127,11 +127,13 @@ class Manager:
             }
 
     def wait_until_settled(self, names: list[str], timeout_seconds: float) -> bool:
-        """Wait until each model has a version that is AVAILABLE, or none left to load; False if that took too long."""
+        """Wait until each model has a version that is AVAILABLE, or all have failed; False if that took too long."""
 
         def settled(name: str) -> bool:
-            states = [harness.state for harness in self._of(name) if harness.aspired]
-            return State.AVAILABLE in states or (bool(states) and all(state is State.END for state in states))
+            aspired = [harness for harness in self._of(name) if harness.aspired]
+            if any(harness.state is State.AVAILABLE for harness in aspired):
+                return True
+            return bool(aspired) and all(harness.state is State.END and harness.error for harness in aspired)
 
         with self._changed:
             return self._changed.wait_for(lambda: all(map(settled, names)), timeout_seconds)
@@ -160,12 +162,14 @@ class Manager:
         for step in steps:
             step.join(max(0.0, deadline - time.monotonic()))
         with self._changed:
-            for harness in self._harnesses.values():
-                if harness.model is not None and not harness.in_use:
-                    harness.model.close()
-                    harness.model, harness.state = None, State.END
-            in_use = any(harness.in_use for harness in self._harnesses.values())
-        return not in_use and not any(step.is_alive() for step in steps)
+            idle = [harness for harness in self._harnesses.values() if not harness.in_use]
+            models = [harness.model for harness in idle if harness.model is not None]
+            for harness in idle:
+                harness.model, harness.state = None, State.END
+            clean = len(idle) == len(self._harnesses) and not any(step.is_alive() for step in steps)
+        for model in models:
+            model.close()
+        return clean
 
     def _of(self, name: str) -> list[_Harness]:
         return [harness for servable_id, harness in self._harnesses.items() if servable_id.name == name]
@@ -208,13 +212,13 @@ class Manager:
 
     def _load(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]
-        for attempt in range(self.retries.count + 1):
+        for attempt in range(max(0, self.retries.count) + 1):
             error = self._try_to_load(harness)
             harness.error = error
             if error is None:
                 break
             log.error("Loading %s failed, attempt %d: %s", servable_id, attempt + 1, error)
-            if attempt == self.retries.count or self._given_up(harness):
+            if attempt >= self.retries.count or self._given_up(harness):
                 break
         self._set_state(servable_id, State.END if harness.error else State.AVAILABLE)
         self._advance(servable_id.name)
@@ -222,6 +226,8 @@ class Manager:
     def _try_to_load(self, harness: _Harness) -> ServingError | None:
         """Load once; returns the error, whatever a model does while loading: the server goes on."""
         with self._load_slots:
+            if self._is_unwanted(harness):
+                return ServingError("CANCELLED", "The version was taken back before it was loaded.")
             try:
                 harness.model = harness.loader.load()
             except ServingError as error:
@@ -234,9 +240,10 @@ class Manager:
     def _given_up(self, harness: _Harness) -> bool:
         """Wait before the next try to load; True if the version is no longer wanted meanwhile."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self._stopping.is_set() or not harness.aspired, self.retries.interval_seconds
-            )
+            return self._changed.wait_for(lambda: self._is_unwanted(harness), self.retries.interval_seconds)
+
+    def _is_unwanted(self, harness: _Harness) -> bool:
+        return self._stopping.is_set() or not harness.aspired
 
     def _unload(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]
@@ -245,10 +252,16 @@ class Manager:
             if harness.in_use:
                 return
             model, harness.model = harness.model, None
-        if model is not None:
-            with self._unload_slots:
-                model.close()
+        try:
+            if model is not None:
+                with self._unload_slots:
+                    model.close()
+        except Exception:
+            log.exception("Unloading %s failed", servable_id)
         self._set_state(servable_id, State.END)
+        with self._changed:
+            if harness.aspired:  # asked for again meanwhile
+                self._harnesses[servable_id] = _Harness(harness.loader)
         self._advance(servable_id.name)
 
     def _set_state(self, servable_id: ServableId, state: State) -> None:

@@ -11,11 +11,12 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 Labels = tuple[str, ...]
 
 MAX_POINTS = 2000
-"""How many combinations of labels a metric keeps; callers choose some labels, and memory is finite."""
+"""How many combinations of labels a metric keeps, the latest ones; versions come and go, and memory is finite."""
 
 
 class _Metric:
@@ -51,8 +52,8 @@ class Counter(_Metric):
     def add(self, *labels: str, amount: float = 1) -> None:
         """Add to the count of these labels."""
         with self._lock:
-            if labels in self._values or len(self._values) < MAX_POINTS:
-                self._values[labels] = self._values.get(labels, 0) + amount
+            _make_room(self._values, labels)
+            self._values[labels] = self._values.get(labels, 0) + amount
 
     def _samples(self) -> list[str]:
         return [f"{self.name}{self._point(labels)} {_number(value)}" for labels, value in self._values.items()]
@@ -91,8 +92,7 @@ class Histogram(_Metric):
         """Count a value."""
         with self._lock:
             if labels not in self._values:
-                if len(self._values) >= MAX_POINTS:
-                    return
+                _make_room(self._values, labels)
                 self._values[labels] = _Distribution([0] * (len(self._limits) + 1))
             distribution = self._values[labels]
             distribution.buckets[bisect_left(self._limits, value)] += 1
@@ -188,6 +188,11 @@ class ServerMetrics:
     def page(self) -> str:
         """Return all of them as Prometheus reads them."""
         return "\n".join(line for metric in vars(self).values() for line in metric.lines()) + "\n"
+
+
+def _make_room(values: dict[Labels, Any], labels: Labels) -> None:
+    if labels not in values and len(values) >= MAX_POINTS:
+        del values[next(iter(values))]
 
 
 def _escaped(value: str) -> str:

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -322,7 +323,20 @@ def _printed(shape: tuple[int, ...]) -> str:
 def shown(value: Any) -> str:
     """Print a value for an error, as TF Serving does; cut where it gets too long to be read."""
     try:
-        text = layout(request_node(value))
+        text = layout(request_node(_beginning(value, [MAX_ECHO])))
     except (RecursionError, ValueError, OverflowError):
         text = "..."
     return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "..."
+
+
+def _beginning(value: Any, left: list[int]) -> Any:
+    """Return a value without most of what would not be shown; ``left`` counts values down."""
+    left[0] -= 1
+    if isinstance(value, str):
+        return value[: MAX_ECHO + 1]
+    if isinstance(value, dict):
+        pairs = takewhile(lambda _: left[0] >= 0, value.items())
+        return {key[: MAX_ECHO + 1]: _beginning(member, left) for key, member in pairs}
+    if isinstance(value, list):
+        return [_beginning(element, left) for element in takewhile(lambda _: left[0] >= 0, value)]
+    return value

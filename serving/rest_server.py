@@ -14,6 +14,8 @@ from serving.rest_wire import MAX_BODY_BYTES, RestWire
 
 MAX_HEADER_BYTES = 64 * 2**10
 _BACKLOG = 128
+_READERS = 64
+"""Threads beside those that answer: so many callers may send their bodies slowly, and hold up nobody."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,21 @@ class RestOptions:
 
 
 class RestServer:
-    """Serves the data plane over HTTP from :meth:`start` to :meth:`stop`."""
+    """Serves the data plane over HTTP from :meth:`start` to :meth:`begin_stop`."""
 
     def __init__(self, plane: DataPlane, options: RestOptions) -> None:
         """Bind the port; raises :class:`ServingError` (``UNAVAILABLE``) if it is taken."""
-        address = options.host, options.port
-        application = RestWire(plane, options.timeout_seconds, options.cors, options.prometheus)
-        self._server = wsgi.Server(address, application, numthreads=options.threads, request_queue_size=_BACKLOG)
+        application = RestWire(plane, options.threads, options.timeout_seconds, options.cors, options.prometheus)
+        self._server = wsgi.Server(
+            (options.host, options.port),
+            application,
+            numthreads=options.threads + _READERS,
+            request_queue_size=_BACKLOG,
+        )
         self._server.max_request_body_size = MAX_BODY_BYTES
         self._server.max_request_header_size = MAX_HEADER_BYTES
         self._thread = threading.Thread(target=self._server.serve, name="rest", daemon=True)
+        self._stopper = threading.Thread(target=self._server.stop, name="rest-stop", daemon=True)
         try:
             self._server.prepare()
         except OSError as error:
@@ -50,8 +57,12 @@ class RestServer:
         """Answer requests from now on."""
         self._thread.start()
 
-    def stop(self, grace_seconds: float) -> None:
-        """Refuse new connections and finish the requests in flight."""
+    def begin_stop(self, grace_seconds: float) -> None:
+        """Refuse new connections, and give the requests in flight some time."""
         self._server.shutdown_timeout = grace_seconds
-        self._server.stop()
-        self._thread.join(grace_seconds)
+        self._stopper.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no request is in flight any more; False if that took too long. Call :meth:`begin_stop` first."""
+        self._stopper.join(max(0.0, seconds))
+        return not self._stopper.is_alive()

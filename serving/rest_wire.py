@@ -6,8 +6,10 @@ import gzip
 import json
 import logging
 import re
+import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -79,14 +81,19 @@ class UnreadableVersionError(ServingError):
         super().__init__("INVALID_ARGUMENT", "")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RestWire:
     """A WSGI application; safe to call from many threads."""
 
     plane: DataPlane
+    threads: int
+    """How many requests are answered at a time; those that are still being sent do not count."""
     timeout_seconds: float = 30.0
     cors: bool = False
     prometheus: wire.PrometheusConfig = field(default_factory=wire.PrometheusConfig)
+
+    def __post_init__(self) -> None:
+        self._slots = threading.BoundedSemaphore(self.threads)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -113,21 +120,36 @@ class RestWire:
                 return Answer(404, "text/html", _NOT_FOUND_PAGE)
             if environ["REQUEST_METHOD"] == "OPTIONS":
                 return Answer(200 if "HTTP_ORIGIN" in environ else 400, _EMPTY_HTML, "")
-            return Answer(200, _JSON, self._result(environ["REQUEST_METHOD"], path, body))
+            call = Call.within("REST", self.timeout_seconds)
+            with self._slot(call):
+                return Answer(200, _JSON, self._result(environ["REQUEST_METHOD"], path, body, call))
         except UnreadableVersionError:
             return Answer(400, _JSON, "")
         except ServingError as error:
             return Answer(_STATUSES.get(error.code, 500), _JSON, rest_answers.error(error.message))
+        except (TimeoutError, ConnectionError):
+            return Answer(
+                408, _JSON, rest_answers.error("The body did not arrive. Send all of it, without long pauses.")
+            )
         except MaxSizeExceeded:
             return Answer(413, _JSON, rest_answers.error(f"A body may have {MAX_BODY_BYTES} bytes, not more."))
         except Exception:
             log.exception("A request failed by a defect of the server")
             return Answer(500, _JSON, rest_answers.error("The server failed to handle this request; see its log."))
 
-    def _result(self, method: str, path: str, body: bytes) -> str:
+    @contextmanager
+    def _slot(self, call: Call) -> Iterator[None]:
+        """Be one of those that are answered at a time; waits for it no longer than the call may last."""
+        if not self._slots.acquire(timeout=call.timeout_seconds()):
+            raise ServingError("DEADLINE_EXCEEDED", "Timed out waiting for a thread; see --rest_api_num_threads")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _result(self, method: str, path: str, body: bytes, call: Call) -> str:
         inference, status = _INFERENCE.fullmatch(path), _STATUS.fullmatch(path)
         if method == "POST" and inference:
-            call = Call.within("REST", self.timeout_seconds)
             return _INFERENCES[inference["api"].lower()](self.plane, _model_spec(inference), body, call)
         if method == "GET" and status:
             return (_metadata if status["metadata"] else _model_status)(self.plane, _model_spec(status))

@@ -50,7 +50,11 @@ class SavedModel:
         options = options or SessionOptions()
         session = Session(path, options.tags, options.config)
         self.runner: Runner = session
-        self.signatures: dict[str, wire.SignatureDef] = dict(session.meta_graph.signature_def)
+        # Copies: a part of a message keeps the whole of it in memory, constants and all.
+        self.signatures: dict[str, wire.SignatureDef] = {
+            name: wire.SignatureDef.FromString(signature.SerializeToString())
+            for name, signature in session.meta_graph.signature_def.items()
+        }
         try:
             _require_variables(path, session.meta_graph)
         except BaseException:

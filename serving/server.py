@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from scenery import wire
 from serving.batching import BatchingOptions
 from serving.core import CoreOptions, ServerCore
 from serving.data_plane import DataPlane
-from serving.errors import invalid_argument
+from serving.errors import ServingError, invalid_argument
 from serving.flags import CommandLine
 from serving.grpc_wire import GrpcOptions, GrpcServer
 from serving.loader import Loader, LoaderOptions
@@ -26,8 +26,6 @@ log = logging.getLogger("serving")
 
 GRACE_SECONDS = 10.0
 """How long a stopping server waits for the requests in flight."""
-
-_BATCHING_FILE = "batching_params.pbtxt"
 
 
 def serve(flags: CommandLine, stop: threading.Event) -> bool:
@@ -60,28 +58,36 @@ def serve(flags: CommandLine, stop: threading.Event) -> bool:
     grpc_options = _grpc_options(flags)
     try:
         core.start(stop.is_set)
-        if not stop.is_set():
-            rest_server = RestServer(plane, rest_options) if rest_options else None
-            _listen(GrpcServer(plane, grpc_options), rest_server, flags, stop)
-    finally:
-        clean = core.stop(GRACE_SECONDS)
-    return clean
-
-
-def _listen(grpc_server: GrpcServer, rest_server: RestServer | None, flags: CommandLine, stop: threading.Event) -> None:
-    """Open the ports, wait for ``stop``, refuse new requests and finish the accepted ones."""
-    grpc_server.start()
-    log.info("Running gRPC ModelServer at %s:%d ...", flags.host, flags.port)
-    if rest_server:
-        rest_server.start()
-        log.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
-    log.info("Entering the event loop ...")
+        if stop.is_set():
+            return core.stop(GRACE_SECONDS)
+        servers: list[GrpcServer | RestServer] = [GrpcServer(plane, grpc_options)]
+        if rest_options:
+            servers.append(RestServer(plane, rest_options))
+    except ServingError:
+        core.stop(0)
+        raise
+    for server in servers:
+        server.start()
+    _log_addresses(flags)
     stop.wait()
     log.info("Stopping: no new requests, those in flight are finished.")
-    grpc_server.begin_stop(GRACE_SECONDS)
-    if rest_server:
-        rest_server.stop(GRACE_SECONDS)
-    grpc_server.wait()
+    return _stop(servers, core)
+
+
+def _log_addresses(flags: CommandLine) -> None:
+    log.info("Running gRPC ModelServer at %s ...", " ".join(_grpc_addresses(flags)))
+    if flags.rest_api_port:
+        log.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
+    log.info("Entering the event loop ...")
+
+
+def _stop(servers: list[GrpcServer | RestServer], core: ServerCore) -> bool:
+    """Refuse new requests, finish the accepted ones, free the models; False if that took too long."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    for server in servers:
+        server.begin_stop(GRACE_SECONDS)
+    finished = [server.wait(deadline - time.monotonic()) for server in servers]
+    return core.stop(max(0.0, deadline - time.monotonic())) and all(finished)
 
 
 def _check(flags: CommandLine) -> None:
@@ -110,17 +116,21 @@ def _core_options(flags: CommandLine) -> CoreOptions:
 
 
 def _grpc_options(flags: CommandLine) -> GrpcOptions:
-    addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
-    if flags.grpc_socket_path:
-        addresses.append(f"unix:{flags.grpc_socket_path}")
     ssl = read_text_proto(Path(flags.ssl_config_file), wire.SSLConfig) if flags.ssl_config_file else None
     return GrpcOptions(
-        tuple(addresses),
+        _grpc_addresses(flags),
         max(1, flags.grpc_max_threads),
         ssl,
         flags.grpc_channel_arguments,
         flags.enable_grpc_healthcheck_service,
     )
+
+
+def _grpc_addresses(flags: CommandLine) -> tuple[str, ...]:
+    host = f"[{flags.host}]" if ":" in flags.host else flags.host
+    port = [f"{host}:{flags.port}"] if flags.port else []
+    socket = [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
+    return (*port, *socket)
 
 
 def _rest_options(flags: CommandLine) -> RestOptions | None:
@@ -142,7 +152,7 @@ def _rest_options(flags: CommandLine) -> RestOptions | None:
     )
 
 
-def _loader_factory(flags: CommandLine, metrics: ServerMetrics) -> Callable[[Path], Loader]:
+def _loader_factory(flags: CommandLine, metrics: ServerMetrics) -> Callable[[str, Path], Loader]:
     batching = None
     if flags.enable_batching:
         parameters = wire.BatchingParameters()
@@ -152,19 +162,12 @@ def _loader_factory(flags: CommandLine, metrics: ServerMetrics) -> Callable[[Pat
     options = LoaderOptions(
         SessionOptions(tuple(flags.saved_model_tags.split(",")), _session_config(flags)),
         batching,
+        flags.enable_per_model_batching_parameters,
         flags.enable_model_warmup,
         max(1, flags.num_request_iterations_for_warmup),
         metrics,
     )
-
-    def make(path: Path) -> Loader:
-        own = path / _BATCHING_FILE
-        if batching and flags.enable_per_model_batching_parameters and own.is_file():
-            parameters = read_text_proto(own, wire.BatchingParameters)
-            return Loader(path, replace(options, batching=BatchingOptions.from_proto(parameters)))
-        return Loader(path, options)
-
-    return make
+    return lambda name, path: Loader(name, path, options)
 
 
 def _session_config(flags: CommandLine) -> wire.ConfigProto:

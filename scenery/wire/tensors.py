@@ -56,6 +56,8 @@ _DATA_TYPES = {kind.dtype: number for number, kind in _TYPES.items()}
 
 MAX_EXPANDED_BYTES = 256 * 2**20
 """How much memory a tensor may take of which not every element was sent."""
+_STRING_BYTES = 256
+"""What a string counts there: it takes more time than its bytes tell."""
 
 DT_STRING = _NUMBERS["DT_STRING"]
 
@@ -114,7 +116,8 @@ def to_array(tensor: wire.TensorProto) -> Array:
 
 def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
     count = math.prod(shape)
-    if len(field) < count and count * dtype.itemsize > MAX_EXPANDED_BYTES:
+    element_bytes = _STRING_BYTES if dtype.hasobject else dtype.itemsize
+    if len(field) < count and count * element_bytes > MAX_EXPANDED_BYTES:
         raise ValueError(f"A tensor of {count} elements must carry them; {len(field)} were sent.")
     if dtype.hasobject:
         values = np.empty(len(field), dtype)

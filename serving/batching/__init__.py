@@ -8,7 +8,7 @@ The life of a call of :meth:`BatchingSession.run`:
    long enough; queues with a due batch take turns.
 3. A worker thread takes a batch, leaves out the tasks that nobody waits for any more, concatenates
    the others' inputs, runs the graph once, and hands each task its rows of the outputs.
-4. If that run fails, each of its tasks is run by itself, so that nobody gets another's error.
+4. If that run fails, its halves are run, and theirs, so that nobody gets another's error.
    (TensorFlow Serving fails them all.)
 """
 

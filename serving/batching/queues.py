@@ -13,6 +13,9 @@ from scenery.wire.tensors import Array
 from serving.batching.options import BatchingOptions
 from serving.errors import ServingError
 
+MAX_QUEUES = 100
+"""How many kinds of calls may wait at a time."""
+
 
 class PendingCall:
     """What a caller waits for: the answers to the pieces of its call, or the first error."""
@@ -116,7 +119,7 @@ class Queues:
         """Add the pieces of a call, all of them full but the last; raises :class:`ServingError` if full or closed."""
         with self._changed:
             self.require_open()
-            queue = self._queues.get(key, deque())
+            queue = self._queues.get(key) or self._new_queue()
             if queue and queue[-1].rows + tasks[0].rows <= self._max_rows:
                 queue[-1].add(tasks[0])
             elif len(queue) + len(tasks) <= self._max_batches:
@@ -148,6 +151,20 @@ class Queues:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _new_queue(self) -> deque[Batch]:
+        """Return an empty queue; raises :class:`ServingError` if there are too many: callers choose the shapes."""
+        if len(self._queues) >= MAX_QUEUES:
+            self._forget_the_abandoned()
+        if len(self._queues) >= MAX_QUEUES:
+            raise ServingError("UNAVAILABLE", "Too many requests of different shapes wait to be batched")
+        return deque()
+
+    def _forget_the_abandoned(self) -> None:
+        now = time.monotonic()
+        for key, queue in list(self._queues.items()):
+            if not any(task.call.is_waiting(now) for batch in queue for task in batch.tasks):
+                del self._queues[key]
 
     def _new_batch(self, task: Task) -> Batch:
         batch = Batch(task.enqueued + self._timeout_seconds)

@@ -13,10 +13,16 @@ from scenery.wire.tensors import Array
 from serving.batching.merging import batch_rows, concatenate, cut_into_pieces, merge_key, split
 from serving.batching.options import BatchingOptions
 from serving.batching.queues import PendingCall, Queues, Task, remaining_seconds
-from serving.errors import invalid_argument
+from serving.errors import ServingError, invalid_argument
 from serving.saved_model import Runner
 
 log = logging.getLogger(__name__)
+
+
+CLOSE_SECONDS = 10.0
+"""How long a session that is closed waits for a run that nobody waits for any more."""
+
+_EVERYONES = ("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE")
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,13 @@ class BatchingSession:
         No call without rows may be running, for the wrapped runner's sake.
         """
         self._queues.close()
+        deadline = time.monotonic() + CLOSE_SECONDS
         for worker in self._workers:
-            worker.join()
-        self._runner.close()
+            worker.join(max(0.0, deadline - time.monotonic()))
+        if any(worker.is_alive() for worker in self._workers):
+            log.warning("A batch has run for %g s since its session was closed; its memory is not freed", CLOSE_SECONDS)
+        else:
+            self._runner.close()
 
     def _work(self) -> None:
         while self._run_next_batch():
@@ -119,21 +129,25 @@ class BatchingSession:
         return True
 
     def _answer(self, tasks: list[Task]) -> None:
-        """Give every task its answer: from one run, or, if that fails, each from its own."""
+        """Give every task its answer: from one run, or, if that fails, from smaller ones."""
         try:
             answers = self._run_merged(tasks)
         except BaseException as error:  # a worker outlives whatever the runner raises
-            if len(tasks) == 1:
-                tasks[0].call.fail(error)
+            if len(tasks) > 1 and not _is_everyones(error):
+                self._answer_by_halves(tasks)
                 return
-            log.info("A run of %d tasks failed, so each is run by itself: %s", len(tasks), error)
+            for task in tasks:
+                task.call.fail(error)
         else:
             for task, answer in zip(tasks, answers, strict=True):
                 task.call.answer(task.place, answer)
-            return
-        for task in tasks:
-            if task.call.is_waiting(time.monotonic()):
-                self._answer([task])
+
+    def _answer_by_halves(self, tasks: list[Task]) -> None:
+        """Run the two halves of a batch that failed: a task that spoils it is found in a few runs."""
+        for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]):
+            waiting = [task for task in half if task.call.is_waiting(time.monotonic())]
+            if waiting:
+                self._answer(waiting)
 
     def _run_merged(self, tasks: list[Task]) -> list[list[Array]]:
         """Run tasks as one; returns the outputs of each."""
@@ -153,3 +167,8 @@ class BatchingSession:
             self._observe(BatchObservation(rows, self._options.padded_size(rows), waits))
         except Exception:
             log.exception("The observer of batches failed")
+
+
+def _is_everyones(error: BaseException) -> bool:
+    """Return whether an error is no one task's: running again would not help."""
+    return isinstance(error, ServingError) and error.code in _EVERYONES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +26,42 @@ class Session:
         ServingError
             With TensorFlow's own code and message.
         """
-        self._calls: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Any, Any]] = {}
+        self._outputs: dict[str, library.Output] = {}
+        self._session: Any = None
         self._graph = library.new_graph()
         meta_graph = library.new_buffer()
+        try:
+            self._session = self._load(path, tags, config or wire.ConfigProto(), meta_graph)
+            buffer = meta_graph.contents
+            self.meta_graph = wire.MetaGraphDef.FromString(ctypes.string_at(buffer.data, buffer.length))
+        except BaseException:
+            if self._session:
+                self._delete()
+            else:
+                library.delete_graph(self._graph)
+            raise
+        finally:
+            library.delete_buffer(meta_graph)
+
+    def _load(self, path: Path, tags: Sequence[str], config: wire.ConfigProto, meta_graph: Any) -> Any:
         options = library.new_session_options()
         names = [tag.encode() for tag in tags]
+        content = config.SerializeToString()
         try:
-            content = (config or wire.ConfigProto()).SerializeToString()
             with library.checked() as status:
                 library.set_config(options, content, len(content), status)
             with library.checked() as status:
-                self._session = library.load_session(
+                return library.load_session(
                     options,
                     None,
-                    str(path).encode(),
+                    os.fsencode(path),
                     (ctypes.c_char_p * len(names))(*names),
                     len(names),
                     self._graph,
                     meta_graph,
                     status,
                 )
-            buffer = meta_graph.contents
-            self.meta_graph = wire.MetaGraphDef.FromString(ctypes.string_at(buffer.data, buffer.length))
-        except BaseException:
-            library.delete_graph(self._graph)
-            raise
         finally:
-            library.delete_buffer(meta_graph)
             library.delete_session_options(options)
 
     def run(
@@ -73,7 +83,8 @@ class Session:
         ServingError
             With TensorFlow's own code and message; ``DEADLINE_EXCEEDED`` after the timeout.
         """
-        inputs, outputs = self._resolved(tuple(feeds), tuple(fetches))
+        inputs = self._resolved(feeds, "FeedInputs: unable to find feed output")
+        outputs = self._resolved(fetches, "FetchOutputs: unable to find fetch output")
         fed = (ctypes.c_void_p * len(feeds))()
         fetched = (ctypes.c_void_p * len(fetches))()
         options = _run_options(timeout_seconds)
@@ -99,23 +110,28 @@ class Session:
 
     def close(self) -> None:
         """Free the graph and its state."""
-        with library.checked() as status:
-            library.close_session(self._session, status)
-        with library.checked() as status:
-            library.delete_session(self._session, status)
-        library.delete_graph(self._graph)
-        library.release_memory()
+        try:
+            with library.checked() as status:
+                library.close_session(self._session, status)
+        finally:
+            self._delete()
 
-    def _resolved(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> tuple[Any, Any]:
-        """Look names up in the graph, once; two threads may do it at once, and one of the two is kept."""
-        key = feeds, fetches
-        if key not in self._calls:
-            inputs = [self._output(name, "FeedInputs: unable to find feed output") for name in feeds]
-            outputs = [self._output(name, "FetchOutputs: unable to find fetch output") for name in fetches]
-            self._calls[key] = (library.Output * len(inputs))(*inputs), (library.Output * len(outputs))(*outputs)
-        return self._calls[key]
+    def _delete(self) -> None:
+        try:
+            with library.checked() as status:
+                library.delete_session(self._session, status)
+        finally:
+            library.delete_graph(self._graph)
+            library.release_memory()
 
-    def _output(self, name: str, problem: str) -> library.Output:
+    def _resolved(self, names: Collection[str], problem: str) -> Any:
+        """Look names up in the graph, each once; raises :class:`ServingError` if one is not there."""
+        for name in names:
+            if name not in self._outputs:
+                self._outputs[name] = self._find(name, problem)
+        return (library.Output * len(names))(*(self._outputs[name] for name in names))
+
+    def _find(self, name: str, problem: str) -> library.Output:
         operation_name, _, index = name.rpartition(":")
         operation = library.graph_operation(self._graph, operation_name.encode())
         if not operation or not index.isdecimal() or int(index) >= library.operation_outputs(operation):

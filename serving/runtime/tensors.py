@@ -56,10 +56,15 @@ def _new_string_tensor(array: Array, shape: Any) -> int:
     memory = ctypes.create_string_buffer(max(length, 1))
     address = ctypes.addressof(memory)
     _strings_in_use[address] = memory
-    for place, value in zip(range(address, address + length, _STRING_BYTES), array.flat, strict=True):
+    for place in range(address, address + length, _STRING_BYTES):
         library.string_init(place)
-        library.string_copy(place, value, len(value))
     tensor: int = library.new_tensor(DT_STRING, shape, array.ndim, address, length, _free_strings, None)
+    try:
+        for place, value in zip(range(address, address + length, _STRING_BYTES), array.flat, strict=True):
+            library.string_copy(place, value, len(value))
+    except BaseException:
+        library.delete_tensor(tensor)
+        raise
     return tensor
 
 

@@ -1,27 +1,21 @@
-"""Play the recorded conformance scenarios against a model server and compare its answers.
+"""Play recorded conformance scenarios against a model server and compare its answers.
 
-Usage: ``python check.py --server "CMD ..." [--cases DIR] [--only PATTERN] [--json OUT]``
-
-See README.md for the scenario format and the comparison rules.
+See README.md for the scenario format and the comparison rules; ``runs.py`` plays many at a time.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import dataclasses
-import fnmatch
 import functools
 import http.client
 import json
 import math
 import os
-import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -486,48 +480,3 @@ def check(
     for step in calls[len(results) :]:
         add(step, [f"not played, {reason}"])
     return results
-
-
-def main() -> int:
-    """Command line entry point."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--server", required=True, help="command that starts the server, without its flags")
-    parser.add_argument("--cases", type=Path, default=HERE / "cases", help="folder of case files")
-    parser.add_argument("--only", default="*", help="pattern (as in a shell) of scenario names or themes")
-    parser.add_argument("--json", type=Path, help="also write all results to this file")
-    parser.add_argument("--start-timeout", type=float, default=40, help="seconds until a server must be ready")
-    parser.add_argument(
-        "--time-limit", type=float, default=1800, help="seconds after which the rest is not played and counts as failed"
-    )
-    options = parser.parse_args()
-
-    scenarios = [
-        scenario
-        for scenario in load(options.cases)
-        if fnmatch.fnmatch(scenario["scenario"], options.only) or fnmatch.fnmatch(scenario["theme"], options.only)
-    ]
-    command = shlex.split(options.server)
-    results: list[dict[str, Any]] = []
-    deadline = time.monotonic() + options.time_limit
-    with tempfile.TemporaryDirectory(prefix="tfs-models-") as store:
-        subprocess.run(
-            [sys.executable, str(HERE / "models.py"), store],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for scenario in scenarios:
-            found = check(scenario, command, Path(store), options.start_timeout, deadline)
-            for result in found:
-                if not result["passed"]:
-                    print(f"FAIL {result['call']} {'; '.join(result['differences'])}", flush=True)
-            results += found
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    failed = sum(not result["passed"] for result in results)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    return 1 if failed or not results else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

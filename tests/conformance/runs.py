@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,23 @@ Scenario = dict[str, Any]
 Results = list[dict[str, Any]]
 
 
-def differences() -> dict[str, str]:
-    """Return the calls that are answered otherwise on purpose, with the reasons."""
-    return {each["call"]: each["reason"] for each in json.loads((HERE / "differences.json").read_text())}
+@dataclass(frozen=True)
+class Difference:
+    """A call that is answered otherwise on purpose."""
+
+    call: str
+    shows: str
+    """What the difference must show: anything else is a failure."""
+    reason: str
+
+    def explains(self, result: dict[str, Any]) -> bool:
+        """Return whether a failed call failed in this way."""
+        return self.call == result["call"] and self.shows in "; ".join(result["differences"])
+
+
+def differences() -> list[Difference]:
+    """Read the list of differences on purpose."""
+    return [Difference(**each) for each in json.loads((HERE / "differences.json").read_text())]
 
 
 def build_models(store: Path) -> None:

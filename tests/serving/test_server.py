@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.processes import ModelServer, http, model_server, wait_until
+from tests.processes import ModelServer, free_ports, http, model_server, wait_until
 from tests.serving.models import write_half_plus
 
 NAME = "half_plus"
@@ -244,8 +244,10 @@ def test_a_number_that_failed_once_can_be_used_again(server, base_path, built):
     """Remove a broken version, drop a good one in under its number, and it is served."""
     (base_path / "2").mkdir()
     wait_until(lambda: server.version_states(NAME).get(2) == "END", "the failure to be reported")
-    (base_path / "2").rmdir()
-    threading.Event().wait(1.0)
+    (base_path / "2").rename(base_path / "removed")
+    (base_path / "3").mkdir()
+    wait_until(lambda: server.version_states(NAME).get(3) == "END", "the removal to be seen")
+    (base_path / "3").rename(base_path / "removed-too")
     drop(built / "2", base_path)
     wait_until(lambda: server.version_states(NAME).get(2) == "AVAILABLE", "the repaired version")
     assert predict(server, [2.0]).outputs["y"].float_val[0] == 3.0
@@ -283,7 +285,7 @@ def test_a_chunked_body_is_read(steady):
 def test_a_folder_that_is_gone_takes_nothing_away(server, base_path):
     """If the base path cannot be read for a moment, what serves goes on serving."""
     base_path.rename(base_path.with_name("elsewhere"))
-    threading.Event().wait(1.0)
+    wait_until(lambda: "No versions of servable" in server.log.read_text(), "a look at the folder")
     assert predict(server, [2.0]).model_spec.version.value == 1
 
 
@@ -321,8 +323,9 @@ def test_a_taken_port_is_named(steady, built):
         "serving.main",
         f"--model_base_path={built}",
         f"--port={steady.grpc.split(':')[1]}",
+        f"--rest_api_port={free_ports(1)[0]}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 255
     assert f"{steady.grpc} cannot be opened" in done.stdout
 

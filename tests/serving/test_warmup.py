@@ -42,7 +42,7 @@ def log(kind: str, signature: str) -> prediction_log_pb2.PredictionLog:
 
 def load(version, **options) -> ServerMetrics:
     metrics = ServerMetrics()
-    Loader(version, LoaderOptions(metrics=metrics, **options)).load().close()
+    Loader("m", version, LoaderOptions(metrics=metrics, **options)).load().close()
     return metrics
 
 

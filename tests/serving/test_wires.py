@@ -302,7 +302,7 @@ def test_health_turns_when_the_server_stops(store, tmp_path):
         with ThreadPoolExecutor(2) as pool:
             over_grpc = pool.submit(predict, channel, "slow", "seconds", floats(3))
             over_rest = pool.submit(raw, server, "POST", "/v1/models/slow:predict", b'{"instances": [3.0]}')
-            time.sleep(1)
+            time.sleep(1.5)
             server.process.send_signal(signal.SIGTERM)
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
             wait_until(lambda: fetch("GET", f"{server.rest}/v1/models/slow")[0] == 0, "the REST port to close")
@@ -391,18 +391,22 @@ def test_a_stop_does_not_wait_for_a_load_that_is_tried_again(store, tmp_path):
 
 def test_a_request_beyond_the_grace_period_does_not_keep_the_server(store, tmp_path):
     """After ten seconds the rest is abandoned; the exit is 0 all the same."""
-    flags = ("--model_name=slow", f"--model_base_path={store / 'slow'}")
+    flags = ("--model_name=slow", f"--model_base_path={store / 'slow'}", "--rest_api_timeout_in_ms=300000")
     with (
         model_server(tmp_path, *flags) as server,
         grpc.insecure_channel(server.grpc) as channel,
-        ThreadPoolExecutor(1) as pool,
+        ThreadPoolExecutor(2) as pool,
     ):
-        endless = pool.submit(predict, channel, "slow", "seconds", floats(300), 300)
-        time.sleep(1)
+        over_grpc = pool.submit(predict, channel, "slow", "seconds", floats(300), 300)
+        over_rest = pool.submit(raw, server, "POST", "/v1/models/slow:predict", b'{"instances": [300.0]}')
+        time.sleep(2)
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(40) == 0
+        assert server.process.wait(30) == 0
+        assert "abandoned" in server.log.read_text()
         with pytest.raises(grpc.RpcError):
-            endless.result(30)
+            over_grpc.result(30)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            over_rest.result(30)
 
 
 def test_a_model_that_cannot_be_loaded_holds_up_no_other(store, tmp_path):
@@ -419,23 +423,54 @@ def test_a_model_that_cannot_be_loaded_holds_up_no_other(store, tmp_path):
         assert server.version_states("a") == {2: "LOADING", 1: "AVAILABLE"}
 
 
-def test_slow_callers_do_not_hold_up_others(server):
-    """While one connection sends its body drop by drop, others are answered."""
+def test_slow_callers_do_not_hold_up_others(store, tmp_path):
+    """While more connections than there are threads send their bodies drop by drop, others are answered."""
     stop = threading.Event()
+    flags = ("--model_name=half_plus_two", f"--model_base_path={store / 'half_plus_two'}", "--rest_api_num_threads=2")
 
-    def drip() -> None:
+    def drip(server: ModelServer) -> None:
         with socket.create_connection(server.rest.removeprefix("http://").split(":"), timeout=60) as connection:
             connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" % PATH.encode())
             while not stop.wait(0.2):
                 connection.sendall(b" ")
 
-    threads = [threading.Thread(target=drip) for _ in range(3)]
-    for each in threads:
-        each.start()
-    try:
-        for _ in range(20):
-            assert raw(server, "POST", PATH, b'{"instances": [1.0]}')[0] == 200
-    finally:
-        stop.set()
-        for each in threads:
-            each.join()
+    with model_server(tmp_path, *flags) as server, ThreadPoolExecutor(5) as pool:
+        slow = [pool.submit(drip, server) for _ in range(5)]
+        try:
+            for _ in range(20):
+                assert raw(server, "POST", PATH, b'{"instances": [1.0]}')[0] == 200
+                time.sleep(0.05)
+            assert not any(each.done() for each in slow)
+        finally:
+            stop.set()
+
+
+def test_a_caller_that_leaves_in_the_middle_is_no_defect(server):
+    """A body that ends early is answered, or not at all; the log does not speak of a defect."""
+    for _ in range(3):
+        with socket.create_connection(server.rest.removeprefix("http://").split(":"), timeout=60) as connection:
+            connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{" % PATH.encode())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert raw(server, "POST", PATH, b'{"instances": [1.0]}')[0] == 200
+    assert "defect" not in server.log.read_text()
+
+
+def test_batching_parameters_of_a_model_that_are_wrong_fail_only_it(store, tmp_path):
+    """The version ends with the reason; another model's new version is served."""
+    for name in ("a", "b"):
+        shutil.copytree(store / "half_plus_two" / "1", tmp_path / name / "1")
+    entries = [f'config {{ name: "{n}" base_path: "{tmp_path / n}" model_platform: "tensorflow" }}' for n in ("a", "b")]
+    (tmp_path / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    flags = ("--enable_batching", "--enable_per_model_batching_parameters", "--max_num_load_retries=0")
+    with model_server(tmp_path, f"--model_config_file={tmp_path / 'models.config'}", *flags) as server:
+        for name, parameters in (("a", "nonsense {"), ("b", "max_batch_size { value: 4 }")):
+            staged = shutil.copytree(store / "half_plus_two" / "1", tmp_path / name / ".incoming")
+            (staged / "batching_params.pbtxt").write_text(parameters)
+            staged.rename(tmp_path / name / "2")
+        wait_until(lambda: server.version_states("a") == {2: "END", 1: "AVAILABLE"}, "the version that fails")
+        wait_until(lambda: server.version_states("b") == {2: "AVAILABLE", 1: "END"}, "the other model's version")
+        _, answer, _ = fetch("GET", f"{server.rest}/v1/models/a/versions/2")
+        assert "Invalid protobuf file" in answer["model_version_status"][0]["status"]["error_message"]
+        for name, status in (("a", 200), ("b", 400)):
+            body = json.dumps({"instances": [1.0] * 5}).encode()
+            assert raw(server, "POST", f"/v1/models/{name}:predict", body)[0] == status
