@@ -57,12 +57,12 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir)  # type: ignore[arg-type]
     click.echo(f"Starting the {server} model server and the proxy; logs are in {run_dir}/ …")
-    with running_stack(options, stop) as processes:
+    with running_stack(options, stop) as stack:
         if not stop.is_set():
             click.echo(_ready_text(options))
         while not stop.wait(WATCH_SECONDS):
-            for process in processes:
-                process.check()
+            if problem := stack.look():
+                click.echo(f"The edit is not followed, what serves goes on: {problem}", err=True)
         click.echo("Stopping: requests that were accepted are finished.")
 
 

@@ -35,6 +35,50 @@ def localize(config_file: Path, models_dir: Path) -> str:
     return text_format.MessageToString(config, descriptor_pool=wire.pool)
 
 
+class LocalConfig:
+    """A localized copy of ``serving.config`` that follows its edits."""
+
+    def __init__(self, config_file: Path, models_dir: Path, copy: Path) -> None:
+        """Write the copy; raises :class:`ConfigurationError` as :func:`localize` does."""
+        self._config_file = config_file
+        self._models_dir = models_dir
+        self.copy = copy
+        self.text = localize(config_file, models_dir)
+        self._seen = self._stamp()
+        self._write()
+
+    def follow(self) -> str | None:
+        """Write the copy anew if the file was edited.
+
+        Returns
+        -------
+        What is wrong with the edit, if it cannot be used; the copy stays as it was then.
+        """
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return None
+        self._seen = stamp
+        try:
+            self.text = localize(self._config_file, self._models_dir)
+        except ConfigurationError as error:
+            return str(error)
+        self._write()
+        return None
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            stat = self._config_file.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+    def _write(self) -> None:
+        """Replace the copy in one step: a model server may read it at any moment."""
+        staged = self.copy.with_name(f".{self.copy.name}")
+        staged.write_text(self.text)
+        staged.replace(self.copy)
+
+
 def model_names(config_text: str) -> list[str]:
     """Return the names of the models in a ``ModelServerConfig``."""
     config = text_format.Parse(config_text, wire.ModelServerConfig(), descriptor_pool=wire.pool)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scenery.errors import StackError
-from scenery.stack.local_config import localize, model_names
+from scenery.stack.local_config import LocalConfig, model_names
 from scenery.stack.process import Process
 
 ServerKind = Literal["embedded", "tensorflow"]
@@ -32,6 +32,8 @@ PROXY_START_SECONDS = 20.0
 """The same for the proxy, whose model server answers already."""
 STOP_SECONDS = 30.0
 WATCH_SECONDS = 0.2
+CONFIG_POLL_SECONDS = 1
+"""How often the model server reads its configuration again."""
 GRPC_THREADS = 64
 """The real server's default, 4 a core, refuses callers that it could serve."""
 LOAD_RETRY_MICROS = 2_000_000
@@ -58,8 +60,28 @@ class StackOptions:
         return f"http://{self.host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Programs that run, and the configuration that they follow."""
+
+    processes: list[Process]
+    config: LocalConfig
+
+    def look(self) -> str | None:
+        """Follow edits of ``serving.config``; returns what is wrong with one.
+
+        Raises
+        ------
+        StackError
+            If a program has ended.
+        """
+        for process in self.processes:
+            process.check()
+        return self.config.follow()
+
+
 @contextmanager
-def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[list[Process]]:
+def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[Stack]:
     """Run the model server and the proxy, both ready on entry, both stopped on leaving.
 
     Raises
@@ -72,20 +94,18 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[list
     """
     _require_ports(options)
     options.run_dir.mkdir(parents=True, exist_ok=True)
-    config_text = localize(options.config_file, options.models_dir)
-    local_config = options.run_dir / "serving.config"
-    local_config.write_text(config_text)
+    config = LocalConfig(options.config_file, options.models_dir, options.run_dir / "serving.config")
     processes: list[Process] = []
     try:
-        server = Process("model server", _server_command(options, local_config), options.run_dir / "model-server.log")
+        server = Process("model server", _server_command(options, config.copy), options.run_dir / "model-server.log")
         processes.append(server)
-        for name in model_names(config_text):
+        for name in model_names(config.text):
             url = f"http://{MODEL_SERVER_HOST}:{options.rest_port}/v1/models/{name}"
             _wait(partial(_model_problem, url, options.models_dir), server, stop)
         proxy = Process("proxy", _proxy_command(options), options.run_dir / "proxy.log")
         processes.append(proxy)
         _wait(partial(_proxy_problem, f"{options.address}/readyz"), proxy, stop, PROXY_START_SECONDS)
-        yield processes
+        yield Stack(processes, config)
     finally:
         for process in reversed(processes):
             process.stop(STOP_SECONDS)
@@ -102,6 +122,8 @@ def _server_command(options: StackOptions, config_file: Path) -> list[str]:
         f"--port={options.grpc_port}",
         f"--rest_api_port={options.rest_port}",
         f"--model_config_file={config_file}",
+        f"--model_config_file_poll_wait_seconds={CONFIG_POLL_SECONDS}",
+        "--allow_version_labels_for_unavailable_models=true",
         f"--grpc_max_threads={GRPC_THREADS}",
         f"--load_retry_interval_micros={LOAD_RETRY_MICROS}",
         "--tensorflow_intra_op_parallelism=1",

@@ -35,6 +35,7 @@ class Stack:
     grpc: str
     rest: str
     models: Path
+    config: Path
     log: Path
 
     def classify(self, photo: bytes) -> tuple[int, dict]:
@@ -47,13 +48,14 @@ def stack(model_dir, tmp_path):
     """``scenery serve`` on a folder of models of its own, ready."""
     proxy_port, grpc_port, rest_port = free_ports(3)
     ports = ["--port", str(proxy_port), "--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    folders = ["--models-dir", str(model_dir.parent), "--run-dir", str(tmp_path / "serve")]
+    config = shutil.copy(ROOT / "serving.config", tmp_path / "serving.config")
+    folders = ["--models-dir", str(model_dir.parent), "--run-dir", str(tmp_path / "serve"), "--config", str(config)]
     log = tmp_path / "stack.log"
     with running("scenery", "serve", *ports, *folders, log=log) as process:
         wait_until(lambda: "is ready" in log.read_text() or process.poll() is not None, "the stack to be ready")
         assert process.poll() is None, log.read_text()
         addresses = (f"http://127.0.0.1:{proxy_port}", f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{rest_port}")
-        yield Stack(process, *addresses, model_dir, log)
+        yield Stack(process, *addresses, model_dir, Path(config), log)
 
 
 def over_grpc(stack: Stack, photo: bytes) -> list[float]:
@@ -167,6 +169,22 @@ def test_a_port_in_use_is_a_clear_message(exported, tmp_path):
         message = serve_and_fail("--port", port, "--models-dir", str(exported.parent), "--run-dir", str(tmp_path))
     assert f"Port {port} on 127.0.0.1 cannot be used" in message
     assert "--port" in message
+
+
+def test_an_edit_of_serving_config_is_followed(stack):
+    """A label that is added answers within seconds; an edit that is no configuration changes nothing."""
+
+    def labelled(label: str) -> int:
+        return http("GET", f"{stack.rest}/v1/models/scenery/labels/{label}/metadata")[0]
+
+    good = stack.config.read_text()
+    assert labelled("stable") == 400
+    stack.config.write_text("nonsense {")
+    wait_until(lambda: "The edit is not followed" in stack.log.read_text(), "the complaint")
+    assert http("GET", f"{stack.url}/readyz")[0] == 200
+    version = 'version_labels { key: "stable" value: 1 }'
+    stack.config.write_text(good.replace("model_version_policy", f"{version} model_version_policy"))
+    wait_until(lambda: labelled("stable") == 200, "the label", 15)
 
 
 def ports() -> list[str]:
