@@ -26,6 +26,7 @@ log = logging.getLogger("serving")
 
 GRACE_SECONDS = 10.0
 """How long a stopping server waits for the requests in flight."""
+_LOOK_SECONDS = 0.2
 
 
 def serve(flags: CommandLine, stop: threading.Event) -> bool:
@@ -69,7 +70,9 @@ def serve(flags: CommandLine, stop: threading.Event) -> bool:
     for server in servers:
         server.start()
     _log_addresses(flags)
-    stop.wait()
+    # A signal may be delivered to a thread of TensorFlow's; this one must come round to handle it.
+    while not stop.wait(_LOOK_SECONDS):
+        pass
     log.info("Stopping: no new requests, those in flight are finished.")
     return _stop(servers, core)
 
