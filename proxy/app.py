@@ -10,6 +10,7 @@ from proxy import classify, health
 from proxy.model_server import ModelServer
 from proxy.problems import register_problems
 from proxy.settings import Settings, load_settings
+from proxy.traffic import Traffic
 
 
 def create_app(config: Settings | None = None) -> Flask:
@@ -31,6 +32,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_PHOTOS"] = settings.max_photos
     app.extensions["model_server"] = ModelServer(settings.model_server, settings.model_name, settings.timeout_seconds)
+    app.extensions["traffic"] = Traffic(settings.traffic_file)
     register_problems(app)
     app.register_blueprint(classify.blueprint)
     app.register_blueprint(health.blueprint)

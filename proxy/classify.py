@@ -16,6 +16,9 @@ from proxy.problems import ProblemError
 blueprint = Blueprint("classify", __name__)
 
 
+KEY_HEADER = "X-Request-Key"
+"""What stands for the caller: the same key is answered by the same version while a canary runs."""
+
 AT_A_TIME = 4
 """Photos of one request that the model server is asked for at a time."""
 
@@ -51,12 +54,13 @@ Outcome = tuple[Scored, Labelling] | ProblemError
 def _label(photos: list[Photo]) -> list[Outcome]:
     """Label photos, a few of them at a time."""
     server = model_server()
+    label = current_app.extensions["traffic"].label(request.headers.get(KEY_HEADER))
     outcomes: list[Outcome] = []
     pending: deque[tuple[Photo, Any]] = deque()
     for photo in photos:
         if len(pending) == AT_A_TIME:
             outcomes.append(_outcome(server, *pending.popleft()))
-        pending.append((photo, server.classify(photo.content)))
+        pending.append((photo, server.classify(photo.content, label)))
     return outcomes + [_outcome(server, *each) for each in pending]
 
 
@@ -66,7 +70,8 @@ def _outcome(server: ModelServer, photo: Photo, call: Any) -> Outcome:
     except ProblemError as problem:
         if problem.name != MODEL_NOT_SERVED:
             return problem
-    # A version may be unloaded between its scores and its first description: its successor answers.
+    # A version may be unloaded between its scores and its first description, and a label may be gone: the
+    # latest version answers.
     try:
         return _labelled(server, server.classify(photo.content))
     except ProblemError as problem:

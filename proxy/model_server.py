@@ -22,6 +22,7 @@ REMEMBERED_SECONDS = 5.0
 
 MODEL_NOT_SERVED = "model-not-served"
 
+_UNKNOWN_LABEL = "Unrecognized servable version label"
 _REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
 _REFUSAL_STATUSES = {
     contract.REFUSED_EMPTY: HTTPStatus.BAD_REQUEST,
@@ -65,9 +66,11 @@ class ModelServer:
         )
         self._descriptions: dict[int, tuple[float, Description]] = {}
 
-    def classify(self, photo: bytes) -> Any:
-        """Start to score an encoded photo; :meth:`scored` waits for the answer."""
+    def classify(self, photo: bytes, label: str | None = None) -> Any:
+        """Start to score an encoded photo by a label's version, or the latest; :meth:`scored` waits for the answer."""
         request = self._request(contract.SIGNATURE_CLASSIFY)
+        if label is not None:
+            request.model_spec.version_label = label
         tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
         tensor.dtype = _DT_STRING
         tensor.tensor_shape.dim.add(size=1)
@@ -129,7 +132,7 @@ class ModelServer:
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             detail = "The model server has more requests than it can take. Try again in a moment."
             return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
-        if code is grpc.StatusCode.NOT_FOUND:
+        if code is grpc.StatusCode.NOT_FOUND or details.startswith(_UNKNOWN_LABEL):
             detail = f"The model server serves no such version of {self.model_name!r} now: {details}"
             return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, MODEL_NOT_SERVED, detail)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:

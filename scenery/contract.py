@@ -39,6 +39,13 @@ MAX_PIXELS: Final = 8192 * 6144
 CONFIG_ROOT: Final = "/models"
 """The folder of models as ``serving.config`` names it: where containers mount ``models/``."""
 
+LABEL_STABLE: Final = "stable"
+LABEL_CANARY: Final = "canary"
+"""The labels of versions that ``serving.config`` gives, and that the proxy splits its traffic between."""
+
+TRAFFIC_FILE: Final = "traffic.json"
+"""Beside ``serving.config``: ``{"canary_percent": 10}``. Without it all requests go to the latest version."""
+
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 
 REFUSED: Final = "refused"

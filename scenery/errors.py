@@ -4,6 +4,7 @@ SceneryError
 ├── ConfigurationError    a file, flag or environment variable holds what it must not
 ├── DataError             a table or a photo cannot be used
 ├── ExportError           a model cannot be turned into a servable version
+├── RolloutError          a version cannot be given to, or taken from, those it is for
 ├── VersionError          a folder of versions is not as it must be
 └── StackError            a process that serves could not be started, or ended by itself
 
@@ -32,6 +33,10 @@ class ExportError(SceneryError):
 
 class VersionError(SceneryError):
     """A model's folder of numbered versions is missing, or a version is already taken."""
+
+
+class RolloutError(SceneryError):
+    """A version could not be made the stable one or the canary, or taken back; what served goes on."""
 
 
 class StackError(SceneryError):

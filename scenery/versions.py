@@ -39,6 +39,14 @@ def list_versions(model_dir: Path) -> list[int]:
     return sorted(number for number in numbers if number is not None)
 
 
+def version_folder(model_dir: Path, version: int) -> Path:
+    """Return a version's folder, whose name may begin with zeros; raises :class:`VersionError` if there is none."""
+    for child in model_dir.iterdir():
+        if child.is_dir() and version_number(child.name) == version:
+            return child
+    raise VersionError(f"There is no version {version} in {model_dir}.")
+
+
 def next_version(model_dir: Path) -> int:
     """Return one more than the highest version that ``model_dir`` has, or ever had by :func:`publish`.
 

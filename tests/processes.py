@@ -41,9 +41,15 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLI
         time.sleep(0.05)
 
 
-def http(method: str, url: str, body: bytes | None = None, content_type: str | None = None) -> tuple[int, Any, Any]:
+def http(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    content_type: str | None = None,
+    more_headers: dict[str, str] | None = None,
+) -> tuple[int, Any, Any]:
     """Send a request; returns status, parsed JSON and headers, for errors too. Status 0: nothing answers."""
-    headers = {"Content-Type": content_type} if content_type else {}
+    headers = ({"Content-Type": content_type} if content_type else {}) | (more_headers or {})
     request = urllib.request.Request(url, body, headers, method=method)
     try:
         with _OPENER.open(request, timeout=DEADLINE_SECONDS) as response:

@@ -19,6 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
+from scenery import contract
 from scenery.errors import StackError
 from scenery.stack.local_config import LocalConfig, model_names
 from scenery.stack.process import Process
@@ -146,6 +147,8 @@ def _proxy_command(options: StackOptions) -> list[str]:
         str(options.port),
         "--model-server",
         f"{MODEL_SERVER_HOST}:{options.grpc_port}",
+        "--traffic-file",
+        str(options.config_file.parent / contract.TRAFFIC_FILE),
     ]
     return [sys.executable, "-m", "scenery", "proxy", *flags]
 

@@ -1,0 +1,31 @@
+"""Removing old versions, never one that is of use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from scenery import versions
+from scenery.errors import RolloutError
+
+
+def prune(model_dir: Path, keep: int, needed: set[int]) -> list[int]:
+    """Remove versions but for the ``keep`` highest and those ``needed``; returns the removed ones.
+
+    Each goes in one step: it is renamed to a name that no model server reads, then deleted.
+
+    Raises
+    ------
+    RolloutError
+        If a folder cannot be removed.
+    """
+    present = versions.list_versions(model_dir)
+    removed = [version for version in present[: max(0, len(present) - keep)] if version not in needed]
+    for version in removed:
+        gone = model_dir / f".pruned-{version}"
+        try:
+            versions.version_folder(model_dir, version).rename(gone)
+            shutil.rmtree(gone)
+        except OSError as error:
+            raise RolloutError(f"Version {version} cannot be removed: {error}. Remove {gone} by hand.") from error
+    return removed

@@ -1,0 +1,227 @@
+"""Moving the labels ``stable`` and ``canary``, and the traffic with them, so that no request is lost.
+
+The order is always: load, then label, then send traffic; and backwards the other way round. Each
+step waits until the model server really does what was asked, and a step that fails is undone.
+The version that was stable before stays loaded, so that :meth:`Rollout.rollback` need not load it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout.model_server import AVAILABLE, END, ModelServer
+from rollout.serving_config import ModelEntry, read_entry, write_entry
+from rollout.traffic import read_percent, write_percent
+from scenery import contract, versions
+from scenery.errors import RolloutError
+
+STABLE, CANARY = contract.LABEL_STABLE, contract.LABEL_CANARY
+
+_LOOK_SECONDS = 0.1
+_STATE_FILE = ".rollout.json"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is."""
+
+    config_file: Path
+    models_dir: Path
+    traffic_file: Path
+    model_server: str = f"127.0.0.1:{contract.GRPC_PORT}"
+    model_name: str = contract.MODEL_NAME
+    wait_seconds: float = 60.0
+    """How long a server may take to do what was asked."""
+
+
+@dataclass
+class Rollout:
+    """One model's rollout; made for one command."""
+
+    places: Places
+    tell: Callable[[str], None] = lambda _: None
+    """Called with a sentence for each step that is done."""
+    server: ModelServer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = ModelServer(self.places.model_server, self.places.model_name)
+        self._model_dir = self.places.models_dir / self.places.model_name
+
+    def canary(self, version: int, percent: float) -> None:
+        """Give a version the label ``canary`` and a share of the callers.
+
+        Raises
+        ------
+        RolloutError
+            If the version is not there or cannot be loaded, or the server does not follow; what
+            served goes on.
+        """
+        self._require_version(version)
+        entry, available = self.entry(), self.server.available()
+        stable = entry.labels.get(STABLE) or max((each for each in available if each != version), default=None)
+        if stable is None:
+            raise RolloutError(
+                f"No version but {version} answers, so there is nothing to compare it with. Drop a version in first, "
+                f"or make {version} the stable one: scenery promote {version}"
+            )
+        if stable == version:
+            raise RolloutError(f"Version {version} is the stable one already. Name another: scenery status lists them.")
+        if entry.labels.get(CANARY) != version and self.percent():
+            self._send(0)
+        self._relabel({STABLE: stable, CANARY: version})
+        self._send(percent)
+
+    def promote(self, version: int | None = None) -> int:
+        """Make a version, by default the canary, the stable one for all callers; returns it.
+
+        Raises
+        ------
+        RolloutError
+            As for :meth:`canary`, or if there is no canary to promote.
+        """
+        entry = self.entry()
+        version = version or entry.labels.get(CANARY)
+        if version is None:
+            raise RolloutError("There is no canary to promote. Name a version: scenery promote N")
+        self._require_version(version)
+        before = entry.labels.get(STABLE) or max(self.server.available(), default=None)
+        self._relabel({STABLE: version} | ({CANARY: version} if CANARY in entry.labels else {}), keep=before)
+        self._send(0)
+        if before is not None and before != version:
+            self._remember(before)
+        self._relabel({STABLE: version}, keep=before)
+        return version
+
+    def rollback(self) -> int:
+        """Take the canary back, or, if there is none, make the last good version stable again; returns the stable one.
+
+        Raises
+        ------
+        RolloutError
+            If no earlier version is remembered, or the server does not follow.
+        """
+        entry = self.entry()
+        stable = entry.labels.get(STABLE)
+        if CANARY in entry.labels and stable is not None:
+            self._send(0)
+            self._relabel({STABLE: stable}, keep=self.last_good())
+            return stable
+        good = self.last_good()
+        if good is None or good == stable:
+            raise RolloutError(
+                "No version was stable before this one, so there is nothing to go back to. Name one: scenery promote N"
+            )
+        self._require_version(good)
+        if self.percent():
+            self._send(0)
+        self._relabel({STABLE: good}, keep=stable)
+        self._forget(good)
+        return good
+
+    def entry(self) -> ModelEntry:
+        """Return what ``serving.config`` says of the model; raises :class:`ConfigurationError`."""
+        return read_entry(self.places.config_file, self.places.model_name)
+
+    def percent(self) -> float | None:
+        """Return the canary's share, or None if there is no split."""
+        return read_percent(self.places.traffic_file)
+
+    def last_good(self) -> int | None:
+        """Return the version that was stable before the one that is now, if that is known."""
+        return next(reversed(self._stable_before()), None)
+
+    def _require_version(self, version: int) -> None:
+        present = versions.list_versions(self._model_dir)
+        if version not in present:
+            raise RolloutError(
+                f"There is no version {version} in {self._model_dir}; there are "
+                f"{', '.join(map(str, present)) or 'none'}. Nothing was changed."
+            )
+
+    def _relabel(self, labels: Mapping[str, int], keep: int | None = None) -> None:
+        """Load what the labels name, then move them; undone if the server does not follow.
+
+        ``keep`` stays loaded besides.
+        """
+        entry = self.entry()
+        loaded = {*labels.values(), *([] if keep is None else [keep])}
+        # First load: a server refuses to move a label to a version that it has not loaded.
+        serving = loaded | set(entry.labels.values()) | set(self.server.available())
+        on_disk = set(versions.list_versions(self._model_dir))
+        missing = set(labels.values()) - set(self.server.available())
+        if missing:
+            self._step(entry, serving & on_disk, entry.labels, lambda: self._all_load(missing))
+            self.tell(f"loaded: version {', '.join(map(str, sorted(missing)))}")
+        self._step(entry, loaded & on_disk, labels, lambda: self._all_mean(labels))
+        self.tell("labelled: " + ", ".join(f"{label} is version {version}" for label, version in labels.items()))
+
+    def _step(
+        self, before: ModelEntry, serve: set[int], labels: Mapping[str, int], is_done: Callable[[], bool]
+    ) -> None:
+        """Write the config and wait until the server follows; else write it as it was."""
+        places = self.places
+        write_entry(places.config_file, places.model_name, sorted(serve), labels)
+        deadline = time.monotonic() + places.wait_seconds
+        try:
+            while not is_done():
+                if time.monotonic() > deadline:
+                    raise RolloutError(
+                        f"The model server at {places.model_server} does not follow {places.config_file} within "
+                        f"{places.wait_seconds:g} s. Does it read that file, and again "
+                        "(--model_config_file_poll_wait_seconds)? The file is as it was."
+                    )
+                time.sleep(_LOOK_SECONDS)
+        except BaseException:
+            write_entry(places.config_file, places.model_name, before.versions or sorted(serve), before.labels)
+            raise
+
+    def _all_load(self, wanted: set[int]) -> bool:
+        states = self.server.states()
+        for version in sorted(wanted):
+            state = states.get(version)
+            if state is not None and state.state == END and state.error:
+                raise RolloutError(
+                    f"Version {version} cannot be loaded: {state.error} What served goes on. Remove the version, "
+                    "or publish it again."
+                )
+        return all(version in states and states[version].state == AVAILABLE for version in wanted)
+
+    def _all_mean(self, labels: Mapping[str, int]) -> bool:
+        gone = {STABLE, CANARY} - set(labels)
+        return all(self.server.labelled(label) == version for label, version in labels.items()) and all(
+            self.server.labelled(label) is None for label in gone
+        )
+
+    def _send(self, percent: float) -> None:
+        """Split the traffic, and give the proxies the time to see it."""
+        if self.percent() == percent:
+            return
+        write_percent(self.places.traffic_file, percent)
+        time.sleep(_PROXY_SECONDS)
+        self.tell(f"sent: {percent:g} % to the canary")
+
+    def _stable_before(self) -> list[int]:
+        try:
+            remembered = json.loads((self._model_dir / _STATE_FILE).read_text())["stable_before"]
+            return [int(each) for each in remembered]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _remember(self, version: int) -> None:
+        self._write_state([each for each in self._stable_before() if each != version] + [version])
+
+    def _forget(self, version: int) -> None:
+        self._write_state([each for each in self._stable_before() if each != version])
+
+    def _write_state(self, stable_before: list[int]) -> None:
+        staged = self._model_dir / f"{_STATE_FILE}.new"
+        staged.write_text(json.dumps({"stable_before": stable_before}) + "\n")
+        staged.replace(self._model_dir / _STATE_FILE)
+
+
+_PROXY_SECONDS = 0.5
+"""Longer than a proxy takes to see the file."""

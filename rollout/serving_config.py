@@ -1,0 +1,147 @@
+"""``serving.config``: what a rollout changes of one model; comments, layout and other models stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from rollout.text_fields import TextField, read_fields
+from scenery import wire
+from scenery.errors import ConfigurationError
+
+_INDENT = "  "
+_CHANGED = ("model_version_policy", "version_labels")
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What ``serving.config`` says of a model."""
+
+    name: str
+    base_path: str
+    labels: dict[str, int]
+    """Versions by label."""
+    versions: list[int]
+    """Those of a ``specific`` policy; empty for any other policy."""
+
+
+def read_entry(config_file: Path, name: str) -> ModelEntry:
+    """Return the entry of a model; raises :class:`ConfigurationError` if there is none."""
+    model = _model(_parse(_read(config_file), config_file), config_file, name)
+    return ModelEntry(
+        name, model.base_path, dict(model.version_labels), list(model.model_version_policy.specific.versions)
+    )
+
+
+def write_entry(config_file: Path, name: str, versions: Sequence[int], labels: Mapping[str, int]) -> None:
+    """Give a model other versions and labels, in one step; the file as it was is kept as ``….previous``.
+
+    Parameters
+    ----------
+    versions
+        Those to serve, by a ``specific`` policy.
+    labels
+        Versions by label; all of them.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read or written, or has no such model.
+    """
+    text = _read(config_file)
+    changed = edited(text, name, versions, labels)
+    _check(text, changed, config_file, name, versions, labels)
+    try:
+        _replace(config_file.with_name(f"{config_file.name}.previous"), text)
+        _replace(config_file, changed)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{config_file} cannot be written: {error.strerror}. Nothing was changed; make room, or allow writing "
+            "to its folder, and try again."
+        ) from error
+
+
+def edited(text: str, name: str, versions: Sequence[int], labels: Mapping[str, int]) -> str:
+    """Return the text of a config with one model's policy and labels replaced."""
+    block = _block(read_fields(text), name)
+    changed = [each for each in block.fields if each.name in _CHANGED]
+    margin = _margin(text, block.fields[0].begin)
+    wanted = ["model_version_policy { specific { " + " ".join(f"versions: {each}" for each in versions) + " } }"]
+    wanted += [f'version_labels {{ key: "{label}" value: {version} }}' for label, version in labels.items()]
+    lines = f"\n{margin}".join(wanted)
+    if not changed:
+        end = block.fields[-1].end
+        return f"{text[:end]}\n{margin}{lines}{text[end:]}"
+    for each in reversed(changed[1:]):
+        text = text[: _line_begin(text, each.begin)] + text[each.end :]
+    return text[: changed[0].begin] + lines + text[changed[0].end :]
+
+
+def _block(root: TextField, name: str) -> TextField:
+    for models in root.named("model_config_list"):
+        for block in models.named("config"):
+            if any(each.scalar[1:-1] == name for each in block.named("name")):
+                return block
+    raise ConfigurationError(f"The model {name!r} is not in the configuration. Name another with --model-name.")
+
+
+def _margin(text: str, place: int) -> str:
+    line = text[text.rfind("\n", 0, place) + 1 : place]
+    return line if not line.strip() else _INDENT * 2
+
+
+def _line_begin(text: str, place: int) -> int:
+    """Return where the line of ``place`` begins, its line break included, if nothing stands before it there."""
+    begin = text.rfind("\n", 0, place)
+    return begin if begin >= 0 and not text[begin:place].strip() else place
+
+
+def _check(
+    text: str, changed: str, config_file: Path, name: str, versions: Sequence[int], labels: Mapping[str, int]
+) -> None:
+    """Require that the edit changed what it should and nothing else."""
+    expected = _parse(text, config_file)
+    model = _model(expected, config_file, name)
+    model.ClearField("model_version_policy")
+    model.model_version_policy.specific.versions.extend(versions)
+    model.version_labels.clear()
+    model.version_labels.update(labels)
+    if _parse(changed, config_file) != expected:
+        raise ConfigurationError(
+            f"{config_file} is written in a way that cannot be edited safely. Put each field on a line of its own."
+        )
+
+
+def _parse(text: str, config_file: Path) -> Any:
+    try:
+        return text_format.Parse(text, wire.ModelServerConfig(), descriptor_pool=wire.pool)
+    except text_format.ParseError as error:
+        raise ConfigurationError(f"{config_file} is no ModelServerConfig in text format: {error}") from error
+
+
+def _model(config: Any, config_file: Path, name: str) -> Any:
+    for model in config.model_config_list.config:
+        if model.name == name:
+            return model
+    raise ConfigurationError(f"{config_file} has no model {name!r}. Name another with --model-name.")
+
+
+def _read(config_file: Path) -> str:
+    try:
+        return config_file.read_text()
+    except OSError as error:
+        raise ConfigurationError(f"{config_file} cannot be read: {error.strerror}. Name one with --config.") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    staged = path.with_name(f".{path.name}.new")
+    with staged.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    staged.replace(path)
