@@ -24,6 +24,9 @@ SIGNATURE_DEF = "signature_def"
 _RUNTIME = "TF1"
 """What TF Serving calls running a Session, in its metrics."""
 
+_LONGEST_SECONDS = 86_400.0
+"""gRPC tells of a call without a deadline that it has centuries left."""
+
 ReadInputs = Callable[[Mapping[str, wire.SignatureDef]], Inputs]
 """Reads a request for a model with these signatures; may raise :class:`ServingError`."""
 
@@ -39,8 +42,9 @@ class Call:
 
     @classmethod
     def within(cls, entrypoint: str, seconds: float | None) -> Call:
-        """Return a call that has this many seconds left; None for all the time in the world."""
-        return cls(entrypoint, None if seconds is None else time.monotonic() + seconds)
+        """Return a call that has this many seconds left; None, or more than a day, for all the time in the world."""
+        endless = seconds is None or seconds > _LONGEST_SECONDS
+        return cls(entrypoint, None if endless else time.monotonic() + (seconds or 0))
 
     def timeout_seconds(self) -> float | None:
         """Return how much time is left.

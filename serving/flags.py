@@ -28,10 +28,21 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError
+        return number
+
+    return read
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "bool": _boolean,
-    "int32": int,
-    "int64": int,
+    "port": _whole_number(0, 65535),
+    "int32": _whole_number(-(2**31), 2**31 - 1),
+    "int64": _whole_number(-(2**63), 2**63 - 1),
     "float": float,
     "seconds": float,
     "string": str,
@@ -54,7 +65,8 @@ class Flag:
         try:
             return _READERS[self.kind](text)
         except ValueError:
-            raise FlagError(f"--{self.name} takes a value of type {self.kind}. Received: {text!r}") from None
+            what = "a port, from 0 to 65535" if self.kind == "port" else f"a value of type {self.kind}"
+            raise FlagError(f"--{self.name} takes {what}. Received: {text!r}") from None
 
     def usage(self) -> str:
         """Return the flag's lines of the usage text."""
@@ -66,9 +78,9 @@ class Flag:
 
 FLAGS = (
     Flag("host", "string", "127.0.0.1", "Address to listen on. Not a flag of the real server, which listens on all."),
-    Flag("port", "int32", contract.GRPC_PORT, "TCP port for gRPC; 0 if --grpc_socket_path is given instead."),
+    Flag("port", "port", contract.GRPC_PORT, "TCP port for gRPC; 0 if --grpc_socket_path is given instead."),
     Flag("grpc_socket_path", "string", "", "Unix socket for gRPC, besides the port."),
-    Flag("rest_api_port", "int32", 0, "TCP port for REST, another than --port; 0 switches REST off."),
+    Flag("rest_api_port", "port", 0, "TCP port for REST, another than --port; 0 switches REST off."),
     Flag("rest_api_num_threads", "int32", 4 * _CORES, "REST requests handled at a time."),
     Flag("rest_api_timeout_in_ms", "int32", 30000, "After how long a REST request is given up."),
     Flag("rest_api_enable_cors_support", "bool", False, "Let web pages of any origin call the REST API."),

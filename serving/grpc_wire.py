@@ -19,6 +19,8 @@ from serving.errors import ServingError, invalid_argument
 log = logging.getLogger(__name__)
 
 _UNLIMITED = -1
+_SPARE_THREADS = 8
+"""For what runs no model, and to refuse what is too much."""
 _OPTIONS = [
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.max_send_message_length", _UNLIMITED),
@@ -42,23 +44,26 @@ class GrpcOptions:
 
 
 class GrpcServer:
-    """Serves the data plane over gRPC from :meth:`start` to :meth:`stop`.
+    """Serves the data plane over gRPC from :meth:`start` to :meth:`begin_stop`.
 
-    More than ``threads`` requests at a time are refused with RESOURCE_EXHAUSTED, not queued.
+    More than ``threads`` runs of models at a time are refused with RESOURCE_EXHAUSTED, not queued. What runs no
+    model, such as the health service, does not count.
     """
 
     def __init__(self, plane: DataPlane, options: GrpcOptions) -> None:
         """Bind the addresses; raises :class:`ServingError` (``UNAVAILABLE``) if one cannot be used."""
-        pool = ThreadPoolExecutor(options.threads, thread_name_prefix="grpc")
+        pool = ThreadPoolExecutor(options.threads + _SPARE_THREADS, thread_name_prefix="grpc")
         arguments = [*_OPTIONS, *_channel_arguments(options.channel_arguments)]
-        self._server = grpc.server(pool, options=arguments, maximum_concurrent_rpcs=options.threads)
+        self._server = grpc.server(pool, options=arguments)
         self._stopped = threading.Event()
         self._health = _Health()
         if options.health:
             for service in _HEALTH_SERVICES:
                 self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((*_services(plane), _Unimplemented()))
+        self._server.add_generic_rpc_handlers(
+            (*_services(plane, threading.BoundedSemaphore(options.threads)), _Unimplemented())
+        )
         for address in options.addresses:
             self._bind(address, options.ssl)
 
@@ -82,15 +87,21 @@ class GrpcServer:
             else:
                 self._server.add_secure_port(address, _credentials(ssl))
         except (RuntimeError, ValueError) as error:
-            raise ServingError("UNAVAILABLE", f"The gRPC address {address} cannot be opened: {error}") from error
+            raise ServingError(
+                "UNAVAILABLE",
+                f"The gRPC address {address} cannot be opened: it is in use, or none of this machine's. "
+                "Stop what listens there, or choose another --port.",
+            ) from error
 
 
-def _services(plane: DataPlane) -> tuple[grpc.GenericRpcHandler[Any, Any], grpc.GenericRpcHandler[Any, Any]]:
+def _services(
+    plane: DataPlane, slots: threading.BoundedSemaphore
+) -> tuple[grpc.GenericRpcHandler[Any, Any], grpc.GenericRpcHandler[Any, Any]]:
     prediction = {
-        "Predict": _handler(_timed(plane.predict), wire.PredictRequest),
-        "Classify": _handler(_timed(plane.classify), wire.ClassificationRequest),
-        "Regress": _handler(_timed(plane.regress), wire.RegressionRequest),
-        "MultiInference": _handler(_timed(plane.multi_inference), wire.MultiInferenceRequest),
+        "Predict": _handler(_bounded(slots, _timed(plane.predict)), wire.PredictRequest),
+        "Classify": _handler(_bounded(slots, _timed(plane.classify)), wire.ClassificationRequest),
+        "Regress": _handler(_bounded(slots, _timed(plane.regress)), wire.RegressionRequest),
+        "MultiInference": _handler(_bounded(slots, _timed(plane.multi_inference)), wire.MultiInferenceRequest),
         "GetModelMetadata": _handler(_timed(plane.model_metadata), wire.GetModelMetadataRequest),
     }
     model = {
@@ -104,6 +115,23 @@ def _services(plane: DataPlane) -> tuple[grpc.GenericRpcHandler[Any, Any], grpc.
         grpc.method_handlers_generic_handler(wire.PREDICTION_SERVICE, prediction),
         grpc.method_handlers_generic_handler(wire.MODEL_SERVICE, model),
     )
+
+
+Answer = Callable[[Any, grpc.ServicerContext], Any]
+
+
+def _bounded(slots: threading.BoundedSemaphore, answer: Answer) -> Answer:
+    """Refuse what comes while all slots are taken."""
+
+    def bounded(request: Any, context: grpc.ServicerContext) -> Any:
+        if not slots.acquire(blocking=False):
+            raise ServingError("RESOURCE_EXHAUSTED", "Server Threadpool Exhausted; see --grpc_max_threads")
+        try:
+            return answer(request, context)
+        finally:
+            slots.release()
+
+    return bounded
 
 
 def _timed(answer: Callable[[Any, Call], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from scenery import wire
 from serving.errors import ServingError, invalid_argument
-from serving.rest_json import LARGEST_FLOAT, Document, decode_base64, is_base64, json_type, shown
+from serving.rest_json import LARGEST_FLOAT, Document, decode_base64, encode, is_base64, json_type, shown
 
 _KINDS = {"int64_list": "int64", "float_list": "float", "bytes_list": "bytes"}
 
@@ -71,7 +71,7 @@ def _converted(name: str, value: Any) -> tuple[str, Any]:
     if isinstance(value, bool):
         return "int64_list", int(value)
     if isinstance(value, str):
-        return "bytes_list", value.encode(errors="surrogatepass")
+        return "bytes_list", encode(value)
     if is_base64(value):
         return "bytes_list", decode_base64(value)
     if isinstance(value, float):

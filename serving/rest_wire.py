@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 256 * 2**20
 """Of a request, also after it was unpacked."""
 _WORTH_PACKING_BYTES = 1024
+_TOO_LARGE = f"A body may have {MAX_BODY_BYTES} bytes, not more."
+CLOSE = ("Connection", "close")
 
 _PREFIX = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -72,6 +74,16 @@ class Answer:
     status: int
     content_type: str
     text: str
+    close: bool = False
+    """Whether the connection is of no use any more."""
+
+
+class UnreadableBodyError(Exception):
+    """A body that is not whole, or not as its headers say; what follows it cannot be trusted."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class UnreadableVersionError(ServingError):
@@ -99,13 +111,15 @@ class RestWire:
         """Answer one request (PEP 3333)."""
         answer = self._answer(environ)
         headers = [("Content-Type", answer.content_type)]
-        body = answer.text.encode(errors="surrogatepass")
+        body = answer.text.encode(errors="replace")
         if len(body) > _WORTH_PACKING_BYTES and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
             body = gzip.compress(body, compresslevel=1)
             headers.append(("Content-Encoding", "gzip"))
         headers.append(("Content-Length", str(len(body))))
         if self.cors:
             headers += _CORS_HEADERS
+        if answer.close:
+            headers.append(CLOSE)
         start_response(_status_line(answer.status), headers)
         return [body]
 
@@ -127,12 +141,8 @@ class RestWire:
             return Answer(400, _JSON, "")
         except ServingError as error:
             return Answer(_STATUSES.get(error.code, 500), _JSON, rest_answers.error(error.message))
-        except (TimeoutError, ConnectionError):
-            return Answer(
-                408, _JSON, rest_answers.error("The body did not arrive. Send all of it, without long pauses.")
-            )
-        except MaxSizeExceeded:
-            return Answer(413, _JSON, rest_answers.error(f"A body may have {MAX_BODY_BYTES} bytes, not more."))
+        except UnreadableBodyError as error:
+            return Answer(error.status, _JSON, rest_answers.error(str(error)), close=True)
         except Exception:
             log.exception("A request failed by a defect of the server")
             return Answer(500, _JSON, rest_answers.error("The server failed to handle this request; see its log."))
@@ -232,19 +242,49 @@ def _proto_text(value: dict[str, Any]) -> str:
 
 
 def _read_body(environ: Environ) -> bytes:
-    body: bytes = environ["wsgi.input"].read()
-    if "gzip" not in environ.get("HTTP_CONTENT_ENCODING", "").lower():
-        return body
-    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    """Read and unpack a request's body.
+
+    Raises
+    ------
+    UnreadableBodyError
+        If it does not arrive whole, or is not as its headers say.
+    """
+    length = environ.get("CONTENT_LENGTH", "")
+    if length and ("HTTP_TRANSFER_ENCODING" in environ or not (length.isascii() and length.isdecimal())):
+        raise UnreadableBodyError(400, f"Content-Length must be one number, alone. Received: {length!r}")
     try:
-        content = unpacker.decompress(body, MAX_BODY_BYTES)
-    except zlib.error as error:
-        raise invalid_argument(f"The body is not the gzip that Content-Encoding says: {error}") from error
-    if unpacker.unconsumed_tail:
-        raise MaxSizeExceeded
-    if not unpacker.eof:
-        raise invalid_argument("The body's gzip is cut off.")
-    return content
+        body: bytes = environ["wsgi.input"].read()
+    except (TimeoutError, ConnectionError) as error:
+        raise UnreadableBodyError(408, "The body did not arrive. Send all of it, without pauses.") from error
+    except MaxSizeExceeded as error:
+        raise UnreadableBodyError(413, _TOO_LARGE) from error
+    except (ValueError, OSError) as error:
+        raise UnreadableBodyError(400, f"The body's chunks cannot be read: {error}") from error
+    if length and len(body) < int(length):
+        raise UnreadableBodyError(400, f"Content-Length is {length}, but only {len(body)} bytes came.")
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding != "gzip":
+        raise UnreadableBodyError(415, f"Content-Encoding must be gzip or left out. Received: {encoding!r}")
+    return _unpacked(body)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Unpack gzip of one or several members."""
+    content = bytearray()
+    while body:
+        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            content += unpacker.decompress(body, MAX_BODY_BYTES - len(content) + 1)
+        except zlib.error as error:
+            raise UnreadableBodyError(400, f"The body is not the gzip that Content-Encoding says: {error}") from error
+        if len(content) > MAX_BODY_BYTES:
+            raise UnreadableBodyError(413, _TOO_LARGE)
+        if not unpacker.eof:
+            raise UnreadableBodyError(400, "The body's gzip is cut off.")
+        body = unpacker.unused_data
+    return bytes(content)
 
 
 def _status_line(status: int) -> str:

@@ -60,6 +60,7 @@ def serve(flags: CommandLine, stop: threading.Event) -> bool:
     try:
         core.start(stop.is_set)
         if stop.is_set():
+            log.info("Stopping before the start was complete.")
             return core.stop(GRACE_SECONDS)
         servers: list[GrpcServer | RestServer] = [GrpcServer(plane, grpc_options)]
         if rest_options:

@@ -116,7 +116,7 @@ def to_array(tensor: wire.TensorProto) -> Array:
 
 def _from_field(field: Any, dtype: np.dtype[Any], shape: list[int]) -> Array:
     count = math.prod(shape)
-    element_bytes = _STRING_BYTES if dtype.hasobject else dtype.itemsize
+    element_bytes = _STRING_BYTES + len(field[-1] if len(field) else b"") if dtype.hasobject else dtype.itemsize
     if len(field) < count and count * element_bytes > MAX_EXPANDED_BYTES:
         raise ValueError(f"A tensor of {count} elements must carry them; {len(field)} were sent.")
     if dtype.hasobject:

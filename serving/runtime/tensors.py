@@ -85,8 +85,10 @@ def to_array(tensor: int) -> Array:
     address = library.tensor_data(tensor)
     if data_type == DT_STRING:
         return _to_string_array(address, shape)
-    content = ctypes.string_at(address, library.tensor_bytes(tensor)) if address else b""
-    return np.frombuffer(content, dtype).reshape(shape)
+    # Not ctypes.string_at, whose length is a C int.
+    memory = (ctypes.c_char * library.tensor_bytes(tensor)).from_address(address) if address else b""
+    array: Array = np.frombuffer(memory, dtype).reshape(shape).copy()
+    return array
 
 
 def _to_string_array(address: int, shape: list[int]) -> Array:

@@ -25,7 +25,14 @@ def test_a_boolean_may_stand_alone(argument, value):
 def test_a_value_of_another_type_is_refused(argument):
     """The message names the flag, its type and the value."""
     name, _, value = argument.removeprefix("--").partition("=")
-    with pytest.raises(FlagError, match=f"--{name} takes a value of type .*{value!r}"):
+    with pytest.raises(FlagError, match=f"--{name} takes a .*{value!r}"):
+        parse_flags([argument])
+
+
+@pytest.mark.parametrize("argument", ["--port=-1", "--rest_api_port=70000", "--grpc_max_threads=99999999999"])
+def test_a_number_out_of_range_is_refused(argument):
+    """Before anything is loaded."""
+    with pytest.raises(FlagError, match="Received: "):
         parse_flags([argument])
 
 

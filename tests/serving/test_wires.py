@@ -132,6 +132,55 @@ def test_a_body_of_100_mb_is_answered(server):
     assert (status, len(json.loads(answer)["predictions"])) == (200, 2_000_001)
 
 
+def exchange(server: ModelServer, request: bytes) -> bytes:
+    """Send bytes, say that no more come, and return all that is answered."""
+    with socket.create_connection(server.rest.removeprefix("http://").split(":"), timeout=60) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+GOOD = b'{"instances": [1.0]}'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (b"Content-Length: 50", GOOD, 400),
+        (b"Content-Length: -5", GOOD, 400),
+        (b"Content-Length: +20", GOOD, 400),
+        (b"Content-Length: 20\r\nTransfer-Encoding: chunked", b"14\r\n" + GOOD + b"\r\n0\r\n\r\n", 400),
+        (b"Transfer-Encoding: chunked", b"zz\r\n" + GOOD, 400),
+        (b"Content-Encoding: br\r\nContent-Length: 20", GOOD, 415),
+    ],
+)
+def test_a_body_that_is_not_as_its_headers_say_is_refused(server, head, body, status):
+    """One answer, then the connection is closed: what follows would be misread. It is no defect of ours."""
+    answer = exchange(server, b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s" % (PATH.encode(), head, body))
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert "defect" not in server.log.read_text()
+
+
+def test_gzip_of_several_members_is_read_whole(server):
+    """As RFC 1952 allows."""
+    body = gzip.compress(GOOD[:7]) + gzip.compress(GOOD[7:])
+    assert raw(server, "POST", PATH, body, {"Content-Encoding": "gzip"})[0] == 200
+
+
+def test_silent_connections_take_no_thread(server):
+    """Browsers and load balancers open connections ahead; hundreds of them hold up nobody."""
+    address = server.rest.removeprefix("http://").split(":")
+    silent = [socket.create_connection(address, timeout=60) for _ in range(300)]
+    try:
+        started = time.monotonic()
+        assert raw(server, "POST", PATH, GOOD)[0] == 200
+        assert time.monotonic() - started < 5
+    finally:
+        for each in silent:
+            each.close()
+
+
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read(server):
     """By its Content-Length."""
     with socket.create_connection(server.rest.removeprefix("http://").split(":"), timeout=60) as connection:
@@ -183,6 +232,39 @@ def test_metrics_tell_the_version(server):
     assert "nobody_knows" not in text
 
 
+def test_a_call_without_a_deadline_is_answered(server):
+    """Most clients set none; every method is to take that."""
+    with grpc.insecure_channel(server.grpc) as channel:
+        assert predict(channel, "half_plus_two", "x", floats(1), timeout=None) == 2.5
+        request = wire.RegressionRequest(
+            model_spec=wire.ModelSpec(name="half_plus_two", signature_name="regress_x_to_y")
+        )
+        feature = request.input.example_list.examples.add().features.feature["x"]
+        feature.float_list.value.append(1.0)
+        call = channel.unary_unary(f"/{wire.PREDICTION_SERVICE}/Regress")
+        answer = wire.RegressionResponse.FromString(call(request.SerializeToString()))
+        assert answer.result.regressions[0].value == 2.5
+
+
+def test_a_full_server_is_still_healthy(store, tmp_path):
+    """Runs of models beyond --grpc_max_threads are refused; the health service and the status answer."""
+    flags = ("--model_name=slow", f"--model_base_path={store / 'slow'}", "--grpc_max_threads=1")
+    with (
+        model_server(tmp_path, *flags, "--enable_grpc_healthcheck_service") as server,
+        grpc.insecure_channel(server.grpc) as channel,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        running = pool.submit(predict, channel, "slow", "seconds", floats(4))
+        time.sleep(1)
+        with pytest.raises(grpc.RpcError) as refused:
+            predict(channel, "slow", "seconds", floats(0))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert running.result(30) == 4.0
+        assert predict(channel, "slow", "seconds", floats(0)) == 0
+
+
 def test_expired_work_is_not_started(server):
     """A deadline bounds the run of the model, and a thread is free again soon after."""
     with grpc.insecure_channel(server.grpc) as channel:
@@ -218,10 +300,15 @@ def test_a_tensor_that_grows_from_nothing_is_refused(server):
     request = wire.PredictRequest(model_spec=wire.ModelSpec(name="half_plus_two"))
     request.inputs["x"].dtype = 1
     request.inputs["x"].tensor_shape.dim.add(size=10**10)
+    strings = wire.PredictRequest(model_spec=wire.ModelSpec(name="image"))
+    strings.inputs["image_bytes"].dtype = 7
+    strings.inputs["image_bytes"].string_val.append(b"x" * 1000)
+    strings.inputs["image_bytes"].tensor_shape.dim.add(size=10**6)
     with grpc.insecure_channel(server.grpc) as channel:
         call = channel.unary_unary(f"/{wire.PREDICTION_SERVICE}/Predict")
-        with pytest.raises(grpc.RpcError, match="tensor parsing error: x"):
-            call(request.SerializeToString(), timeout=60)
+        for each in (request, strings):
+            with pytest.raises(grpc.RpcError, match="tensor parsing error: "):
+                call(each.SerializeToString(), timeout=60)
 
 
 def test_tls_and_a_socket_serve_side_by_side(store, tmp_path):
