@@ -7,13 +7,12 @@ from scenery.wire.tensors import Array
 from serving.errors import invalid_argument
 from serving.inference import (
     Examples,
+    Method,
     debug_shape,
     find_input,
-    find_signature,
+    infer,
     require_method,
     require_type,
-    run_examples,
-    signature_name,
 )
 from serving.saved_model import SavedModel
 
@@ -27,20 +26,8 @@ def classify(
     timeout_seconds: float | None = None,
     check_method_name: bool = False,
 ) -> wire.ClassificationResponse:
-    """Answer a ``ClassificationRequest``; its ``model_spec``'s version is left to the caller.
-
-    Raises
-    ------
-    ServingError
-        If the signature cannot classify, or the graph fails.
-    """
-    signature = find_signature(model, request.model_spec, "No signature was found with the name")
-    input_tensor, outputs = classification_tensors(signature, check_method_name)
-    examples = run_examples(model, request.input, input_tensor, outputs, timeout_seconds)
-    response = wire.ClassificationResponse(result=classification_result(signature, examples))
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.signature_name = signature_name(request.model_spec)
-    return response
+    """Answer a ``ClassificationRequest``; see :func:`serving.inference.infer`."""
+    return infer(model, METHOD, request, wire.ClassificationResponse(), timeout_seconds, check_method_name)
 
 
 def classification_tensors(signature: wire.SignatureDef, check_method_name: bool) -> tuple[str, list[str]]:
@@ -90,3 +77,6 @@ def _checked(signature: wire.SignatureDef, examples: Examples, alias: str, kind:
     if len(array) != examples.count:
         raise invalid_argument(f"Expected {alias} output batch size of {examples.count}. Got: {len(array)}")
     return array
+
+
+METHOD = Method(METHOD_NAME, classification_tensors, classification_result)

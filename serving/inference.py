@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scenery import wire
 from scenery.wire.tensors import Array, type_name
@@ -35,6 +36,37 @@ def run_examples(
     examples = serialized_examples(given)
     arrays = model.runner.run({input_tensor: examples}, output_tensors, timeout_seconds)
     return Examples(len(examples), dict(zip(output_tensors, arrays, strict=True)))
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a signature can be asked for by examples: Classify or Regress."""
+
+    name: str
+    """Of the method, as signatures name it."""
+    tensors: Callable[[wire.SignatureDef, bool], tuple[str, list[str]]]
+    """Returns the names of the input tensor and of the outputs; the flag: whether the method's name is checked."""
+    result: Callable[[wire.SignatureDef, Examples], Any]
+    """Turns the outputs into a message."""
+
+
+def infer(
+    model: SavedModel, method: Method, request: Any, response: Any, timeout_seconds: float | None, check_name: bool
+) -> Any:
+    """Answer a request into ``response``; its ``model_spec``'s version is left to the caller.
+
+    Raises
+    ------
+    ServingError
+        If the signature does not fit the method, or the graph fails.
+    """
+    signature = find_signature(model, request.model_spec, "No signature was found with the name")
+    input_tensor, outputs = method.tensors(signature, check_name)
+    examples = run_examples(model, request.input, input_tensor, outputs, timeout_seconds)
+    response.result.CopyFrom(method.result(signature, examples))
+    response.model_spec.name = request.model_spec.name
+    response.model_spec.signature_name = signature_name(request.model_spec)
+    return response
 
 
 def find_signature(model: SavedModel, spec: wire.ModelSpec, problem: str) -> wire.SignatureDef:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from scenery import wire
 from serving import classify, regress
 from serving.errors import ServingError, invalid_argument
-from serving.inference import Examples, find_signature, run_examples, signature_name
+from serving.inference import Method, find_signature, run_examples, signature_name
 from serving.saved_model import SavedModel
 
-
-@dataclass(frozen=True)
-class _Method:
-    tensors: Callable[[wire.SignatureDef, bool], tuple[str, list[str]]]
-    result: Callable[[wire.SignatureDef, Examples], Any]
-    field: str
-
-
-_METHODS = {
-    classify.METHOD_NAME: _Method(
-        classify.classification_tensors, classify.classification_result, "classification_result"
-    ),
-    regress.METHOD_NAME: _Method(regress.regression_tensors, regress.regression_result, "regression_result"),
-}
+_RESULT_FIELDS = {classify.METHOD: "classification_result", regress.METHOD: "regression_result"}
+_METHODS = {method.name: method for method in _RESULT_FIELDS}
 
 
 def multi_inference(
@@ -56,7 +40,7 @@ def multi_inference(
     for task in request.tasks:
         method, name = _method(task), signature_name(task.model_spec)
         answer = response.results.add(model_spec=wire.ModelSpec(name=task.model_spec.name, signature_name=name))
-        getattr(answer, method.field).CopyFrom(method.result(model.signatures[name], examples))
+        getattr(answer, _RESULT_FIELDS[method]).CopyFrom(method.result(model.signatures[name], examples))
     return response
 
 
@@ -74,7 +58,7 @@ def _check_tasks(request: wire.MultiInferenceRequest) -> None:
         seen.add(name)
 
 
-def _method(task: wire.InferenceTask) -> _Method:
+def _method(task: wire.InferenceTask) -> Method:
     if task.method_name not in _METHODS:
         raise ServingError("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
     return _METHODS[task.method_name]

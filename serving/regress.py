@@ -6,13 +6,12 @@ from scenery import wire
 from serving.errors import invalid_argument
 from serving.inference import (
     Examples,
+    Method,
     debug_shape,
     find_input,
-    find_signature,
+    infer,
     require_method,
     require_type,
-    run_examples,
-    signature_name,
 )
 from serving.saved_model import SavedModel
 
@@ -26,20 +25,8 @@ def regress(
     timeout_seconds: float | None = None,
     check_method_name: bool = False,
 ) -> wire.RegressionResponse:
-    """Answer a ``RegressionRequest``; its ``model_spec``'s version is left to the caller.
-
-    Raises
-    ------
-    ServingError
-        If the signature cannot regress, or the graph fails.
-    """
-    signature = find_signature(model, request.model_spec, "No signature was found with the name")
-    input_tensor, outputs = regression_tensors(signature, check_method_name)
-    examples = run_examples(model, request.input, input_tensor, outputs, timeout_seconds)
-    response = wire.RegressionResponse(result=regression_result(signature, examples))
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.signature_name = signature_name(request.model_spec)
-    return response
+    """Answer a ``RegressionRequest``; see :func:`serving.inference.infer`."""
+    return infer(model, METHOD, request, wire.RegressionResponse(), timeout_seconds, check_method_name)
 
 
 def regression_tensors(signature: wire.SignatureDef, check_method_name: bool) -> tuple[str, list[str]]:
@@ -68,3 +55,6 @@ def regression_result(signature: wire.SignatureDef, examples: Examples) -> wire.
     for value in array.ravel():
         result.regressions.add(value=value)
     return result
+
+
+METHOD = Method(METHOD_NAME, regression_tensors, regression_result)
