@@ -14,11 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks import overhead
 from benchmarks.server import SHIPPED, running_server
-from scenery import contract, wire
-from serving.saved_model import SavedModel, SessionOptions
 
 PHOTO = Path("examples/sample.jpg")
 CLIENTS = 8
@@ -55,16 +52,15 @@ def in_process(seconds: float) -> float:
 
 def session(seconds: float) -> None:
     """Print how many photos a second two threads get from a Session."""
-    model = SavedModel(SHIPPED, SessionOptions(config=wire.ConfigProto(intra_op_parallelism_threads=1)))
-    inputs = {contract.INPUT_IMAGE_BYTES: np.array([PHOTO.read_bytes()], object)}
+    classify = overhead.in_process(SHIPPED, PHOTO.read_bytes())
     for _ in range(10):
-        model.run_signature(contract.SIGNATURE_CLASSIFY, inputs)
+        classify()
     counts = [0] * THREADS
     started = time.perf_counter()
 
     def call(thread: int) -> None:
         while time.perf_counter() - started < seconds:
-            model.run_signature(contract.SIGNATURE_CLASSIFY, inputs)
+            classify()
             counts[thread] += 1
 
     threads = [threading.Thread(target=call, args=(thread,)) for thread in range(THREADS)]

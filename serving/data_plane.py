@@ -62,14 +62,6 @@ class Call:
         return left
 
 
-@dataclass
-class _Request:
-    """A request under way: what is known of it for the metrics."""
-
-    model: SavedModel
-    version: int
-
-
 class DataPlane:
     """Answers requests in TF Serving's messages; raises :class:`ServingError` where it cannot."""
 
@@ -87,14 +79,14 @@ class DataPlane:
 
     def run(self, spec: wire.ModelSpec, read: ReadInputs, call: Call) -> tuple[int, dict[str, Array]]:
         """Run a signature; returns the version that answered and an array for each output."""
-        with self._request("Predict", spec, call) as request:
-            inputs = read(request.model.signatures)
+        with self._request("Predict", spec, call) as (version, model):
+            inputs = read(model.signatures)
             self._count_examples(spec.name, _batch_size(inputs))
             with self._running(spec.name, "Predict"):
-                outputs = request.model.run_signature(
+                outputs = model.run_signature(
                     inputs.signature_name, inputs.arrays, inputs.outputs, call.timeout_seconds()
                 )
-            return request.version, outputs
+            return version, outputs
 
     def predict(self, request: wire.PredictRequest, call: Call) -> wire.PredictResponse:
         """Run a signature of a model."""
@@ -118,10 +110,13 @@ class DataPlane:
     def multi_inference(self, request: wire.MultiInferenceRequest, call: Call) -> wire.MultiInferenceResponse:
         """Run several signatures on the same examples."""
         spec = request.tasks[0].model_spec if request.tasks else wire.ModelSpec()
-        with self._request("MultiInference", spec, call) as held, self._running(spec.name, "MultiInference"):
-            response = multi_inference(held.model, request, call.timeout_seconds(), self._check_method_name)
+        with (
+            self._request("MultiInference", spec, call) as (version, model),
+            self._running(spec.name, "MultiInference"),
+        ):
+            response = multi_inference(model, request, call.timeout_seconds(), self._check_method_name)
         for result in response.results:
-            result.model_spec.version.value = held.version
+            result.model_spec.version.value = version
         first = response.results[0]
         self._count_examples(spec.name, _result_count(getattr(first, first.WhichOneof("result"))))
         return response
@@ -169,21 +164,21 @@ class DataPlane:
     def _infer(self, api: str, answer: Callable[..., Any], request: Any, call: Call) -> Any:
         _require_spec(request)
         name = request.model_spec.name
-        with self._request(api, request.model_spec, call) as held, self._running(name, api):
-            response = answer(held.model, request, call.timeout_seconds(), self._check_method_name)
+        with self._request(api, request.model_spec, call) as (version, model), self._running(name, api):
+            response = answer(model, request, call.timeout_seconds(), self._check_method_name)
         self._count_examples(name, _result_count(response.result))
-        response.model_spec.version.value = held.version
+        response.model_spec.version.value = version
         return response
 
     @contextmanager
-    def _request(self, api: str, spec: wire.ModelSpec, call: Call) -> Iterator[_Request]:
+    def _request(self, api: str, spec: wire.ModelSpec, call: Call) -> Iterator[tuple[int, SavedModel]]:
         """Hold a version for a request, and count the request."""
         started = time.perf_counter()
         status, version = "OK", ""
         try:
             with self._core.servable(spec) as (number, model):
                 version = str(number)
-                yield _Request(model, number)
+                yield number, model
         except ServingError as error:
             status = error.code
             raise
