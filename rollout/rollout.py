@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollout.model_server import AVAILABLE, END, ModelServer
-from rollout.serving_config import ModelEntry, read_entry, write_entry
+from rollout.serving_config import ModelEntry, read_entry, read_text, write_entry, write_text
 from rollout.traffic import read_percent, write_percent
 from scenery import contract, versions
 from scenery.errors import RolloutError
@@ -22,6 +22,10 @@ from scenery.errors import RolloutError
 STABLE, CANARY = contract.LABEL_STABLE, contract.LABEL_CANARY
 
 _LOOK_SECONDS = 0.1
+_FOLLOW_SECONDS = 2.5
+"""Longer than a server takes to see a config: a step is undone only when it has forgotten it."""
+_SETTLE_SECONDS = 4.0
+"""Until then an error may be that of another model under the same number: the server has not looked again yet."""
 _STATE_FILE = ".rollout.json"
 
 
@@ -93,7 +97,8 @@ class Rollout:
         self._send(0)
         if before is not None and before != version:
             self._remember(before)
-        self._relabel({STABLE: version}, keep=before)
+        if CANARY in entry.labels:
+            self._relabel({STABLE: version}, keep=before)
         return version
 
     def rollback(self) -> int:
@@ -147,22 +152,21 @@ class Rollout:
 
         ``keep`` stays loaded besides.
         """
-        entry = self.entry()
+        entry, text = self.entry(), read_text(self.places.config_file)
         loaded = {*labels.values(), *([] if keep is None else [keep])}
         # First load: a server refuses to move a label to a version that it has not loaded.
         serving = loaded | set(entry.labels.values()) | set(self.server.available())
         on_disk = set(versions.list_versions(self._model_dir))
         missing = set(labels.values()) - set(self.server.available())
         if missing:
-            self._step(entry, serving & on_disk, entry.labels, lambda: self._all_load(missing))
+            began = time.monotonic()
+            self._step(text, serving & on_disk, entry.labels, lambda: self._all_load(missing, began))
             self.tell(f"loaded: version {', '.join(map(str, sorted(missing)))}")
-        self._step(entry, loaded & on_disk, labels, lambda: self._all_mean(labels))
+        self._step(text, loaded & on_disk, labels, lambda: self._all_mean(labels))
         self.tell("labelled: " + ", ".join(f"{label} is version {version}" for label, version in labels.items()))
 
-    def _step(
-        self, before: ModelEntry, serve: set[int], labels: Mapping[str, int], is_done: Callable[[], bool]
-    ) -> None:
-        """Write the config and wait until the server follows; else write it as it was."""
+    def _step(self, before: str, serve: set[int], labels: Mapping[str, int], is_done: Callable[[], bool]) -> None:
+        """Write the config and wait until the server follows; else write the text that was there ``before``."""
         places = self.places
         write_entry(places.config_file, places.model_name, sorted(serve), labels)
         deadline = time.monotonic() + places.wait_seconds
@@ -175,15 +179,20 @@ class Rollout:
                         "(--model_config_file_poll_wait_seconds)? The file is as it was."
                     )
                 time.sleep(_LOOK_SECONDS)
+        except RolloutError:
+            write_text(places.config_file, before)
+            time.sleep(_FOLLOW_SECONDS)
+            raise
         except BaseException:
-            write_entry(places.config_file, places.model_name, before.versions or sorted(serve), before.labels)
+            write_text(places.config_file, before)
             raise
 
-    def _all_load(self, wanted: set[int]) -> bool:
+    def _all_load(self, wanted: set[int], began: float) -> bool:
         states = self.server.states()
+        is_news = time.monotonic() - began > _SETTLE_SECONDS
         for version in sorted(wanted):
             state = states.get(version)
-            if state is not None and state.state == END and state.error:
+            if is_news and state is not None and state.state == END and state.error:
                 raise RolloutError(
                     f"Version {version} cannot be loaded: {state.error} What served goes on. Remove the version, "
                     "or publish it again."

@@ -32,7 +32,7 @@ class ModelEntry:
 
 def read_entry(config_file: Path, name: str) -> ModelEntry:
     """Return the entry of a model; raises :class:`ConfigurationError` if there is none."""
-    model = _model(_parse(_read(config_file), config_file), config_file, name)
+    model = _model(_parse(read_text(config_file), config_file), config_file, name)
     return ModelEntry(
         name, model.base_path, dict(model.version_labels), list(model.model_version_policy.specific.versions)
     )
@@ -53,16 +53,21 @@ def write_entry(config_file: Path, name: str, versions: Sequence[int], labels: M
     ConfigurationError
         If the file cannot be read or written, or has no such model.
     """
-    text = _read(config_file)
+    text = read_text(config_file)
     changed = edited(text, name, versions, labels)
     _check(text, changed, config_file, name, versions, labels)
+    write_text(config_file.with_name(f"{config_file.name}.previous"), text)
+    write_text(config_file, changed)
+
+
+def write_text(config_file: Path, text: str) -> None:
+    """Replace the file, in one step; raises :class:`ConfigurationError` if it cannot be written."""
     try:
-        _replace(config_file.with_name(f"{config_file.name}.previous"), text)
-        _replace(config_file, changed)
+        _replace(config_file, text)
     except OSError as error:
         raise ConfigurationError(
-            f"{config_file} cannot be written: {error.strerror}. Nothing was changed; make room, or allow writing "
-            "to its folder, and try again."
+            f"{config_file} cannot be written: {error.strerror}. It is as it was; make room, or allow writing to its "
+            "folder, and try again."
         ) from error
 
 
@@ -131,7 +136,8 @@ def _model(config: Any, config_file: Path, name: str) -> Any:
     raise ConfigurationError(f"{config_file} has no model {name!r}. Name another with --model-name.")
 
 
-def _read(config_file: Path) -> str:
+def read_text(config_file: Path) -> str:
+    """Read the file; raises :class:`ConfigurationError` if it cannot be read."""
     try:
         return config_file.read_text()
     except OSError as error:

@@ -148,11 +148,16 @@ def test_what_goes_wrong_is_told_and_changes_nothing(stack):
     assert "nothing to go back to" in stack.fail("rollback")
     assert config.read_text() == before
     stack.run("promote", "1")
+    before = config.read_text()
     (stack.models / "scenery" / "2").mkdir()
     message = stack.fail("canary", "2")
     assert "Version 2 cannot be loaded" in message or "does not follow" in message
+    assert config.read_text() == before
     assert stack.classify() == 1
     assert stack.status()[1]["labels"] == ["stable"]
+    (stack.models / "scenery" / "2").rmdir()
+    stack.drop(2)
+    assert "canary is version 2" in stack.run("canary", "2")
 
 
 def test_a_server_that_is_down_is_named():
