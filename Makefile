@@ -58,6 +58,7 @@ bench: $(VENV)/for-development ## Measure the model server and the proxy against
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.swap
+	$(BIN)/python -m benchmarks.rollout
 
 clean: ## Remove the virtual environment, caches and runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info runs
@@ -68,7 +69,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/for-serving: $(VENV)/bin/python setup.cfg pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[serving,proxy]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[export,serving,proxy,rollout]'
 	@touch $@
 
 # imgaug asks for opencv-python, which needs a graphics library; the headless build takes its place.

@@ -1,4 +1,4 @@
-"""Clients of a model server in a process of their own: ``python -m benchmarks.load --help``.
+"""Clients of a model server or a proxy in a process of their own: ``python -m benchmarks.load --help``.
 
 Prints one JSON object: the latency of every call in ms, how many calls failed, and the seconds
 that all of it took.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import signal
 import threading
 import time
 from base64 import b64encode
@@ -28,23 +29,25 @@ PAUSE_SECONDS = 0.1
 
 
 def main() -> None:
-    """Call, from several threads, for some seconds."""
+    """Call, from several threads, for some seconds or until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wire", choices=("grpc", "rest"))
+    parser.add_argument("wire", choices=("grpc", "rest", "proxy"))
     parser.add_argument("address", help="host:port")
     parser.add_argument("--photo", type=Path, default=Path("examples/sample.jpg"))
     parser.add_argument("--clients", type=int, default=1, help="Threads, each with a connection of its own.")
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
-    make = over_grpc if arguments.wire == "grpc" else over_rest
+    make = {"grpc": over_grpc, "rest": over_rest, "proxy": over_proxy}[arguments.wire]
     photo = arguments.photo.read_bytes()
     milliseconds: list[float] = []
     failures: list[str] = []
     started = time.perf_counter()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
     def client() -> None:
         send = make(arguments.address, photo)
-        while time.perf_counter() - started < arguments.seconds:
+        while not stop.is_set() and time.perf_counter() - started < arguments.seconds:
             begun = time.perf_counter()
             try:
                 send()
@@ -86,6 +89,11 @@ def over_rest(address: str, photo: bytes) -> Send:
     """Return a ``:predict`` with the photo as base64, on a connection of its own."""
     body = json.dumps({"instances": [{"b64": b64encode(photo).decode()}]}).encode()
     return post(address, f"/v1/models/{contract.MODEL_NAME}:predict", body, "application/json")
+
+
+def over_proxy(address: str, photo: bytes) -> Send:
+    """Return a request with the photo as its body, on a connection of its own."""
+    return post(address, "/v1/classify", photo, "image/jpeg")
 
 
 def post(address: str, path: str, body: bytes, content_type: str) -> Send:

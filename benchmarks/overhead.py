@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.load import over_grpc, over_rest, post
+from benchmarks.load import over_grpc, over_proxy, over_rest
 from scenery import contract, wire
 from scenery.stack.supervisor import StackOptions, running_stack
 from serving.saved_model import SavedModel, SessionOptions
@@ -42,7 +42,7 @@ def main() -> None:
                 "in process": in_process(arguments.version_dir, photo),
                 "gRPC": over_grpc(f"127.0.0.1:{PORTS[1]}", photo),
                 "REST, base64": over_rest(f"127.0.0.1:{PORTS[2]}", photo),
-                "proxy": post(f"127.0.0.1:{PORTS[0]}", "/v1/classify", photo, "image/jpeg"),
+                "proxy": over_proxy(f"127.0.0.1:{PORTS[0]}", photo),
             }
             medians = alternate(contenders)
     floor = medians["in process"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from export.check import check_version
 from export.freeze import freeze
@@ -14,6 +18,8 @@ from export.saved_model import write_saved_model
 from export.trained_run import read_run
 from export.warmup import write_warmup
 from scenery import contract, versions
+from scenery.errors import ExportError
+from scenery.manifest import write_manifest
 
 WARMUP_PHOTOS = 3
 
@@ -47,14 +53,44 @@ def export(
     VersionError
         If ``version`` is taken.
     """
-    run = read_run(run_dir)
-    network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
     with versions.staged_version(model_dir) as folder:
         number = version or versions.next_version(model_dir)
-        provenance = {"version": number, **run.provenance, "metrics": run.metrics}
-        write_saved_model(folder, network, run.labels, run.thresholds, run.size, provenance, max_pixels)
-        write_warmup(folder, [photo.read_bytes() for photo in list(run.golden)[:WARMUP_PHOTOS]], run.size)
-        difference = check_version(folder, run)
+        difference = write_version(run_dir, folder, number, max_pixels)
         path = versions.publish(folder, number)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Exported(path, number, size, difference)
+
+
+def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> float:
+    """Write a run's model into an empty folder, and check it there.
+
+    Returns
+    -------
+    The largest difference between a served and a trained score, over the golden photos.
+
+    Raises
+    ------
+    ExportError
+        As :func:`export` does.
+    """
+    run = read_run(run_dir)
+    network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
+    provenance = {"version": number, **run.provenance, "metrics": run.metrics}
+    try:
+        write_saved_model(folder, network, run.labels, run.thresholds, run.size, provenance, max_pixels)
+        write_warmup(folder, [photo.read_bytes() for photo in list(run.golden)[:WARMUP_PHOTOS]], run.size)
+    except tf.errors.OpError as error:  # how TensorFlow tells of a full disk
+        raise ExportError(f"The version cannot be written: {error.message}. Make room, then try again.") from error
+    _write_golden(folder / contract.GOLDEN_FOLDER, run.golden)
+    difference = check_version(folder, run)
+    write_manifest(folder)
+    return difference
+
+
+def _write_golden(folder: Path, golden: Mapping[Path, list[float]]) -> None:
+    """Let the version carry the photos and scores that it can be checked by, wherever it is."""
+    folder.mkdir()
+    for photo in golden:
+        shutil.copyfile(photo, folder / photo.name)
+    scores = {photo.name: row for photo, row in golden.items()}
+    (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")

@@ -6,10 +6,11 @@ from typing import Any
 
 from flask import Flask
 
-from proxy import classify, health
+from proxy import classify, figures, health
 from proxy.model_server import ModelServer
 from proxy.problems import register_problems
 from proxy.settings import Settings, load_settings
+from proxy.shadow import Shadow
 from proxy.traffic import Traffic
 
 
@@ -31,11 +32,10 @@ def create_app(config: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["MAX_PHOTOS"] = settings.max_photos
-    app.extensions["model_server"] = ModelServer(settings.model_server, settings.model_name, settings.timeout_seconds)
-    app.extensions["traffic"] = Traffic(settings.traffic_file)
+    _extend(app, settings)
     register_problems(app)
-    app.register_blueprint(classify.blueprint)
-    app.register_blueprint(health.blueprint)
+    for blueprint in (classify.blueprint, figures.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
 
     @app.get("/")
     def index() -> dict[str, Any]:
@@ -45,3 +45,13 @@ def create_app(config: Settings | None = None) -> Flask:
         return {"service": "scenery", "routes": {rule: methods for rule, methods in verbs.items() if "<" not in rule}}
 
     return app
+
+
+def _extend(app: Flask, settings: Settings) -> None:
+    """Give the application what its requests share."""
+    server = ModelServer(settings.model_server, settings.model_name, settings.timeout_seconds)
+    counted = figures.Figures()
+    app.extensions["model_server"] = server
+    app.extensions["figures"] = counted
+    app.extensions["traffic"] = Traffic(settings.traffic_file)
+    app.extensions["shadow"] = Shadow(server, counted)

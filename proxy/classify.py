@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, current_app, request
+from flask import Blueprint, Response, after_this_request, current_app, request
 
-from proxy.labels import Labelling, label_scores
-from proxy.model_server import MODEL_NOT_SERVED, ModelServer, Scored, model_server
+from proxy.figures import figures
+from proxy.labels import Labelling
+from proxy.model_server import MODEL_NOT_SERVED, Call, ModelServer, Scored, model_server
 from proxy.photos import Photo, read_photos
 from proxy.problems import ProblemError
+from proxy.shadow import Answered, Shadow
+from proxy.traffic import Route
 
 blueprint = Blueprint("classify", __name__)
 
@@ -52,11 +54,17 @@ Outcome = tuple[Scored, Labelling] | ProblemError
 
 
 def _label(photos: list[Photo]) -> list[Outcome]:
-    """Label photos, a few of them at a time."""
-    server = model_server()
-    label = current_app.extensions["traffic"].label(request.headers.get(KEY_HEADER))
+    """Label photos, a few of them at a time; for a share of the requests, another version gets them later."""
+    route: Route = current_app.extensions["traffic"].route(request.headers.get(KEY_HEADER))
+    outcomes = _outcomes(model_server(), photos, route.label)
+    if route.shadow_label is not None:
+        _shadow_later(photos, outcomes, route.shadow_label)
+    return outcomes
+
+
+def _outcomes(server: ModelServer, photos: list[Photo], label: str | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    pending: deque[tuple[Photo, Any]] = deque()
+    pending: deque[tuple[Photo, Call]] = deque()
     for photo in photos:
         if len(pending) == AT_A_TIME:
             outcomes.append(_outcome(server, *pending.popleft()))
@@ -64,33 +72,42 @@ def _label(photos: list[Photo]) -> list[Outcome]:
     return outcomes + [_outcome(server, *each) for each in pending]
 
 
-def _outcome(server: ModelServer, photo: Photo, call: Any) -> Outcome:
+def _outcome(server: ModelServer, photo: Photo, call: Call) -> Outcome:
+    outcome = _attempt(server, call)
+    if isinstance(outcome, ProblemError) and outcome.name == MODEL_NOT_SERVED:
+        # A version may be unloaded between its scores and its first description, and a label may be gone: the
+        # latest version answers.
+        return _attempt(server, server.classify(photo.content))
+    return outcome
+
+
+def _attempt(server: ModelServer, call: Call) -> Outcome:
+    """Wait for a call, name its scores, and count how it went."""
+    version: int | None = None
     try:
-        return _labelled(server, call)
+        scored = server.scored(call)
+        version = scored.version
+        labelling = server.labelling(scored)
     except ProblemError as problem:
-        if problem.name != MODEL_NOT_SERVED:
-            return problem
-    # A version may be unloaded between its scores and its first description, and a label may be gone: the
-    # latest version answers.
-    try:
-        return _labelled(server, server.classify(photo.content))
-    except ProblemError as problem:
+        figures().failed(call.label, version, problem.name)
         return problem
+    figures().answered(call.label, scored, labelling)
+    return scored, labelling
 
 
-def _labelled(server: ModelServer, call: Any) -> tuple[Scored, Labelling]:
-    scored = server.scored(call)
-    description = server.describe(scored.version)
-    if len(description.labels) != len(scored.scores):
-        description = server.describe(scored.version, refresh=True)
-    if len(description.labels) != len(scored.scores):
-        raise ProblemError(
-            HTTPStatus.BAD_GATEWAY,
-            "model-server-failed",
-            f"Version {scored.version} gave {len(scored.scores)} scores and describes "
-            f"{len(description.labels)} labels. Export it again.",
-        )
-    return scored, label_scores(description, scored.scores)
+def _shadow_later(photos: list[Photo], outcomes: list[Outcome], shadow_label: str) -> None:
+    """Show the photos that were answered to another version, once the answer's bytes are out."""
+    shadow: Shadow = current_app.extensions["shadow"]
+    answered = [
+        Answered(photo.content, outcome[0].version, outcome[1], shadow_label)
+        for photo, outcome in zip(photos, outcomes, strict=True)
+        if not isinstance(outcome, ProblemError)
+    ]
+
+    @after_this_request
+    def offer_when_sent(response: Response) -> Response:
+        response.call_on_close(lambda: shadow.offer(answered))
+        return response
 
 
 def _answer(photo: Photo, outcome: Outcome) -> dict[str, Any]:

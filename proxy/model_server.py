@@ -6,14 +6,14 @@ import array
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import grpc
 from flask import current_app
 
-from proxy.labels import Description
+from proxy.labels import Description, Labelling, label_scores
 from proxy.problems import ProblemError
 from scenery import contract, wire
 
@@ -43,12 +43,31 @@ _OPTIONS = [
 ]
 
 
+@dataclass
+class Call:
+    """A photo that was sent, and when. The answer's time is taken as it comes, not as somebody asks for it."""
+
+    label: str | None
+    """The label of the version that was asked; None for the latest."""
+    future: Any
+    sent_at: float
+    answered_at: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.future.add_done_callback(self._done)
+
+    def _done(self, _: Any) -> None:
+        self.answered_at = time.monotonic()
+
+
 @dataclass(frozen=True)
 class Scored:
     """A photo's scores and the version that gave them."""
 
     version: int
     scores: tuple[float, ...]
+    seconds: float
+    """From sending the photo until its answer was read."""
 
 
 class ModelServer:
@@ -66,7 +85,7 @@ class ModelServer:
         )
         self._descriptions: dict[int, tuple[float, Description]] = {}
 
-    def classify(self, photo: bytes, label: str | None = None) -> Any:
+    def classify(self, photo: bytes, label: str | None = None) -> Call:
         """Start to score an encoded photo by a label's version, or the latest; :meth:`scored` waits for the answer."""
         request = self._request(contract.SIGNATURE_CLASSIFY)
         if label is not None:
@@ -75,9 +94,10 @@ class ModelServer:
         tensor.dtype = _DT_STRING
         tensor.tensor_shape.dim.add(size=1)
         tensor.string_val.append(photo)
-        return self._predict.future(request, timeout=self._timeout_seconds)
+        sent_at = time.monotonic()
+        return Call(label, self._predict.future(request, timeout=self._timeout_seconds), sent_at)
 
-    def scored(self, call: Any) -> Scored:
+    def scored(self, call: Call) -> Scored:
         """Wait for :meth:`classify`.
 
         Raises
@@ -85,9 +105,30 @@ class ModelServer:
         ProblemError
             If the model refused the photo or the model server could not answer.
         """
-        response = self._answer(call)
+        response = self._answer(call.future)
+        seconds = (call.answered_at or time.monotonic()) - call.sent_at
         scores = response.outputs[contract.OUTPUT_SCORES]
-        return Scored(response.model_spec.version.value, tuple(_floats(scores)))
+        return Scored(response.model_spec.version.value, tuple(_floats(scores)), seconds)
+
+    def labelling(self, scored: Scored) -> Labelling:
+        """Name scores as their version describes them.
+
+        Raises
+        ------
+        ProblemError
+            If the version cannot be asked, or describes more or fewer labels than it gave scores.
+        """
+        description = self.describe(scored.version)
+        if len(description.labels) != len(scored.scores):
+            description = self.describe(scored.version, refresh=True)
+        if len(description.labels) != len(scored.scores):
+            raise ProblemError(
+                HTTPStatus.BAD_GATEWAY,
+                "model-server-failed",
+                f"Version {scored.version} gave {len(scored.scores)} scores and describes "
+                f"{len(description.labels)} labels. Export it again.",
+            )
+        return label_scores(description, scored.scores)
 
     def describe(self, version: int, refresh: bool = False) -> Description:
         """Return what a version says of itself; remembered for some seconds, unless to ``refresh``.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -11,9 +16,8 @@ from flask import Flask, Response
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
 
-from proxy.app import create_app
 from proxy.problems import ProblemError
-from proxy.settings import Settings
+from proxy.settings import FIGURES_FOLDER, Settings
 
 SILENCE_SECONDS = 10
 """How long a client may send nothing in the middle of a request."""
@@ -23,8 +27,9 @@ GRACE_SECONDS = 20
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
         self._settings = settings
+        self._create_app = create_app
         super().__init__()
 
     def load_config(self) -> None:
@@ -35,6 +40,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.threads,
             "graceful_timeout": GRACE_SECONDS,
             "post_worker_init": _limit_silence,
+            "child_exit": _close_figures,
             "loglevel": "warning",
             "proc_name": "scenery-proxy",
         }
@@ -42,7 +48,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        app = create_app(self._settings)
+        app = self._create_app(self._settings)
         app.register_error_handler(ParseException, _malformed)
         return app
 
@@ -62,6 +68,34 @@ def _malformed(error: ParseException) -> Response:
     return ProblemError(HTTPStatus.BAD_REQUEST, "bad-request", f"The request is malformed: {error}.").response()
 
 
+def _close_figures(_: Any, worker: Any) -> None:
+    """Keep the counts of a worker that has ended, and forget what was true of it while it lived."""
+    if FIGURES_FOLDER in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _shared_figures(workers: int) -> Iterator[None]:
+    """Let several workers keep their figures in one folder, so that each can tell the sum."""
+    if workers == 1:
+        os.environ.pop(FIGURES_FOLDER, None)
+        yield
+        return
+    folder, master = tempfile.mkdtemp(prefix="scenery-figures-"), os.getpid()
+    os.environ[FIGURES_FOLDER] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == master:  # workers are forked inside and leave by the same way
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the accepted requests; does not return."""
-    _Gunicorn(settings).run()
+    with _shared_figures(settings.workers):
+        # Not earlier: prometheus_client chooses while it is imported whether workers share their figures.
+        from proxy.app import create_app
+
+        _Gunicorn(settings, create_app).run()

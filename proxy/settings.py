@@ -12,6 +12,8 @@ from scenery import contract
 from scenery.errors import ConfigurationError
 
 PREFIX = "SCENERY_"
+FIGURES_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's own name for the folder that several workers share; set by the server, not by people."""
 
 
 class Settings(BaseSettings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scenery import contract
+from scenery.errors import RolloutError
 
 if TYPE_CHECKING:
+    from rollout.judgement import Limits
     from rollout.rollout import Rollout
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -21,56 +24,150 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say where everything is."""
     options = (
         click.option("--config", "config_file", type=_FILE, default="serving.config", show_default=True,
-                     help="The configuration that the model server reads."),
+                     help="The configuration that the model servers read."),
         click.option("--models-dir", type=click.Path(file_okay=False, path_type=Path), default="models",
                      show_default=True, help="The folder of models."),
-        click.option("--traffic-file", type=_FILE, help="What the proxy reads. [default: traffic.json beside it]"),
-        click.option("--model-server", default=f"127.0.0.1:{contract.GRPC_PORT}", show_default=True,
-                     help="gRPC address of the model server."),
+        click.option("--traffic-file", type=_FILE, help="What the proxies read. [default: traffic.json beside it]"),
+        click.option("--model-server", "model_servers", multiple=True, default=(f"127.0.0.1:{contract.GRPC_PORT}",),
+                     show_default=True, help="gRPC address of a model server; once for each that reads the config."),
         click.option("--model-name", default=contract.MODEL_NAME, show_default=True, help="The servable's name."),
         click.option("--wait-seconds", type=click.FloatRange(min=0), default=60, show_default=True,
-                     help="How long the server may take to follow."),
+                     help="How long the servers may take to follow."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
 
 
+_PROXIES = click.option(
+    "--proxy", "proxies", multiple=True, default=(f"http://127.0.0.1:{contract.PROXY_PORT}",), show_default=True,
+    help="URL of a proxy whose figures count; once for each.",
+)  # fmt: skip
+
+
 def _rollout(
     config_file: Path,
     models_dir: Path,
     traffic_file: Path | None,
-    model_server: str,
+    model_servers: tuple[str, ...],
     model_name: str,
     wait_seconds: float,
 ) -> Rollout:
     from rollout.rollout import Places, Rollout
 
     traffic = traffic_file or config_file.parent / contract.TRAFFIC_FILE
-    return Rollout(Places(config_file, models_dir, traffic, model_server, model_name, wait_seconds), click.echo)
+    return Rollout(Places(config_file, models_dir, traffic, model_servers, model_name, wait_seconds), click.echo)
 
 
 @click.command()
 @_places
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def status(as_json: bool, **places: Any) -> None:
-    """Show the versions: on disk, in the model server, their labels and their share of the callers."""
+@_PROXIES
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def status(proxies: tuple[str, ...], as_json: bool, **places: Any) -> None:
+    """Show the versions: on disk, in the model servers, their labels and their share of the callers.
+
+    While requests are shadowed, also how often the two versions differ.
+    """
     from rollout import status as showing
 
-    lines = showing.read_status(_rollout(**places))
-    click.echo(json.dumps(showing.as_json(lines)) if as_json else showing.table(lines))
+    told = showing.read_status(_rollout(**places), proxies)
+    click.echo(json.dumps(showing.as_json(told)) if as_json else showing.table(told))
+    if told.problems:
+        raise RolloutError(" ".join(told.problems))
 
 
 @click.command()
 @click.argument("version", type=click.IntRange(min=1))
 @click.option("--percent", type=click.FloatRange(0, 100), default=10, show_default=True, help="Share of the callers.")
+@click.option(
+    "--shadow-percent", type=click.FloatRange(0, 100), default=0, show_default=True,
+    help="Share of the requests that the other version gets too, after the answer; only compared.",
+)  # fmt: skip
+@click.option("--auto", is_flag=True, help="Watch the proxies' figures, then promote it or take it back.")
+@click.option(
+    "--watch-seconds", type=click.FloatRange(min=0, min_open=True), default=600, show_default=True,
+    help="With --auto: for how long.",
+)  # fmt: skip
+@click.option(
+    "--min-photos", type=click.IntRange(min=1), default=100, show_default=True,
+    help="With --auto: how many photos of either version a promotion needs.",
+)  # fmt: skip
+@click.option(
+    "--error-margin", type=click.FloatRange(0, 1), default=0.01, show_default=True,
+    help="With --auto: how much larger its shares of failed and of refused photos may be.",
+)  # fmt: skip
+@click.option(
+    "--p99-ratio", type=click.FloatRange(min=1), default=1.5, show_default=True,
+    help="With --auto: how many times the stable version's p99 its own may be.",
+)  # fmt: skip
+@click.option(
+    "--score-distance", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+    help="With --auto: how far the distribution of a label's scores may be from the stable version's.",
+)  # fmt: skip
+@_PROXIES
 @_places
-def canary(version: int, percent: float, **places: Any) -> None:
+def canary(
+    version: int,
+    percent: float,
+    shadow_percent: float,
+    auto: bool,
+    watch_seconds: float,
+    min_photos: int,
+    error_margin: float,
+    p99_ratio: float,
+    score_distance: float,
+    proxies: tuple[str, ...],
+    **places: Any,
+) -> None:
     """Let VERSION answer a share of the callers, the same ones every time.
 
     The version is loaded beside the stable one and labelled; only then callers are sent to it.
+
+    With --auto it is watched: promoted if it is as good as the stable version in errors, latency
+    and scores, within the limits and what chance explains; taken back if not, with the reason,
+    and exit status 1.
     """
-    _rollout(**places).canary(version, percent)
+    rollout = _rollout(**places)
+    if not auto:
+        with rollout.alone():
+            rollout.canary(version, percent, shadow_percent)
+        return
+    from rollout.figures import read_page
+    from rollout.judgement import Limits
+
+    for proxy in proxies:
+        read_page(proxy)
+    with rollout.alone():
+        rollout.canary(version, percent, shadow_percent)
+    limits = Limits(error_margin, p99_ratio, score_distance, min_photos)
+    _watch(rollout, version, proxies, limits, watch_seconds)
+
+
+def _watch(rollout: Rollout, version: int, proxies: tuple[str, ...], limits: Limits, seconds: float) -> None:
+    from rollout.rollout import CANARY
+    from rollout.watch import Watch
+
+    try:
+        with click.progressbar(
+            length=round(seconds), label=f"watching version {version}", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            decision = Watch(proxies, limits).decide(seconds, lambda passed: bar.update(round(passed)))
+    except KeyboardInterrupt:
+        click.echo("It is not watched any more and stays the canary: scenery promote, or scenery rollback", err=True)
+        raise
+    for each in decision.comparisons:
+        click.echo(f"{each.name:8}  {'fine' if each.fine else 'BAD':4}  {each.detail}")
+    with rollout.alone():
+        if rollout.entry().labels.get(CANARY) != version:
+            raise RolloutError(
+                f"Version {version} is not the canary any more: somebody changed that. Nothing was done."
+            )
+        if decision.promote:
+            rollout.promote(version)
+            click.echo(f"version {version} is promoted: {decision.why}")
+            return
+        stable = rollout.rollback()
+    raise RolloutError(f"Version {version} is taken back, version {stable} answers all: {decision.why}")
 
 
 @click.command()
@@ -81,14 +178,18 @@ def promote(version: int | None, **places: Any) -> None:
 
     The one that was stable stays loaded, so that `scenery rollback` takes a second or two.
     """
-    click.echo(f"version {_rollout(**places).promote(version)} is stable")
+    rollout = _rollout(**places)
+    with rollout.alone():
+        click.echo(f"version {rollout.promote(version)} is stable")
 
 
 @click.command()
 @_places
 def rollback(**places: Any) -> None:
     """Take the canary back; without one, make the version stable that was so before."""
-    click.echo(f"version {_rollout(**places).rollback()} is stable")
+    rollout = _rollout(**places)
+    with rollout.alone():
+        click.echo(f"version {rollout.rollback()} is stable")
 
 
 @click.command()
@@ -99,8 +200,6 @@ def prune(keep: int, **places: Any) -> None:
     from rollout import prune as pruning
 
     rollout = _rollout(**places)
-    entry = rollout.entry()
-    needed = {*rollout.server.available(), *entry.labels.values(), *entry.versions}
-    needed |= {good for good in [rollout.last_good()] if good is not None}
-    removed = pruning.prune(rollout.places.models_dir / rollout.places.model_name, keep, needed)
+    with rollout.alone():
+        removed = pruning.prune(rollout.places.models_dir / rollout.places.model_name, keep, rollout.needed())
     click.echo(f"removed: {', '.join(map(str, removed)) or 'none'}")

@@ -1,7 +1,8 @@
-"""A model server, by its public API: the states of versions, and which version a label means."""
+"""Model servers, by their public API: the states of versions, and which version a label means."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,3 +83,18 @@ class ModelServer:
             f"The model server at {self.address} does not answer ({error.code().name}: {error.details()}). "
             "Start it, or name it with --model-server. Nothing was changed since."
         )
+
+
+class ModelServers:
+    """The servers that read one ``serving.config``: a rollout has done a step when all of them have."""
+
+    def __init__(self, addresses: Sequence[str], model_name: str) -> None:
+        self.each = [ModelServer(address, model_name) for address in addresses]
+
+    def available(self) -> list[int]:
+        """Return the versions that answer on every server, lowest first; raises as a single one does."""
+        return sorted(set.intersection(*(set(server.available()) for server in self.each)))
+
+    def means(self, label: str, version: int | None) -> bool:
+        """Return whether a label means a version, None for no version, on every server; raises likewise."""
+        return all(server.labelled(label) == version for server in self.each)

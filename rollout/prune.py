@@ -8,6 +8,8 @@ from pathlib import Path
 from scenery import versions
 from scenery.errors import RolloutError
 
+_PREFIX = ".pruned-"
+
 
 def prune(model_dir: Path, keep: int, needed: set[int]) -> list[int]:
     """Remove versions but for the ``keep`` highest and those ``needed``; returns the removed ones.
@@ -19,10 +21,12 @@ def prune(model_dir: Path, keep: int, needed: set[int]) -> list[int]:
     RolloutError
         If a folder cannot be removed.
     """
+    for left in model_dir.glob(f"{_PREFIX}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     present = versions.list_versions(model_dir)
     removed = [version for version in present[: max(0, len(present) - keep)] if version not in needed]
     for version in removed:
-        gone = model_dir / f".pruned-{version}"
+        gone = model_dir / f"{_PREFIX}{version}"
         try:
             versions.version_folder(model_dir, version).rename(gone)
             shutil.rmtree(gone)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rollout.model_server import AVAILABLE, END, ModelServer
-from rollout.serving_config import ModelEntry, read_entry, read_text, write_entry, write_text
-from rollout.traffic import read_percent, write_percent
+from rollout.model_server import AVAILABLE, END, ModelServers
+from rollout.serving_config import write_entry, write_text
+from rollout.traffic import Split, read_split, write_split
 from scenery import contract, versions
-from scenery.errors import RolloutError
+from scenery.errors import ConfigurationError, RolloutError
+from scenery.locks import alone_in
+from scenery.manifest import verify_manifest
+from scenery.serving_config import ModelEntry, read_entry, read_text
 
 STABLE, CANARY = contract.LABEL_STABLE, contract.LABEL_CANARY
 
@@ -36,7 +40,8 @@ class Places:
     config_file: Path
     models_dir: Path
     traffic_file: Path
-    model_server: str = f"127.0.0.1:{contract.GRPC_PORT}"
+    model_servers: tuple[str, ...] = (f"127.0.0.1:{contract.GRPC_PORT}",)
+    """Every one that reads the config."""
     model_name: str = contract.MODEL_NAME
     wait_seconds: float = 60.0
     """How long a server may take to do what was asked."""
@@ -49,23 +54,43 @@ class Rollout:
     places: Places
     tell: Callable[[str], None] = lambda _: None
     """Called with a sentence for each step that is done."""
-    server: ModelServer = field(init=False)
+    servers: ModelServers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = ModelServer(self.places.model_server, self.places.model_name)
+        self.servers = ModelServers(self.places.model_servers, self.places.model_name)
         self._model_dir = self.places.models_dir / self.places.model_name
 
-    def canary(self, version: int, percent: float) -> None:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold ``serving.config`` against other commands; raises :class:`RolloutError` if one is at work."""
+        folder = self.places.config_file.resolve().parent
+        busy = RolloutError(f"Another command is changing {self.places.config_file}. Wait until it has ended.")
+        try:
+            with alone_in(folder, busy):
+                yield
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"There is no folder {folder}. Name the file with --config.") from error
+
+    def canary(self, version: int, percent: float, shadow_percent: float = 0) -> None:
         """Give a version the label ``canary`` and a share of the callers.
+
+        Parameters
+        ----------
+        percent
+            Of the callers, answered by the version.
+        shadow_percent
+            Of the requests, sent to the other version as well and only compared.
 
         Raises
         ------
         RolloutError
             If the version is not there or cannot be loaded, or the server does not follow; what
             served goes on.
+        VersionError
+            If its files are not those that were published.
         """
-        self._require_version(version)
-        entry, available = self.entry(), self.server.available()
+        self._require_published(version)
+        entry, available = self.entry(), self.servers.available()
         stable = entry.labels.get(STABLE) or max((each for each in available if each != version), default=None)
         if stable is None:
             raise RolloutError(
@@ -74,10 +99,10 @@ class Rollout:
             )
         if stable == version:
             raise RolloutError(f"Version {version} is the stable one already. Name another: scenery status lists them.")
-        if entry.labels.get(CANARY) != version and self.percent():
-            self._send(0)
+        if entry.labels.get(CANARY) != version:
+            self._send(None)
         self._relabel({STABLE: stable, CANARY: version})
-        self._send(percent)
+        self._send(Split(percent, shadow_percent))
 
     def promote(self, version: int | None = None) -> int:
         """Make a version, by default the canary, the stable one for all callers; returns it.
@@ -91,10 +116,10 @@ class Rollout:
         version = version or entry.labels.get(CANARY)
         if version is None:
             raise RolloutError("There is no canary to promote. Name a version: scenery promote N")
-        self._require_version(version)
-        before = entry.labels.get(STABLE) or max(self.server.available(), default=None)
+        self._require_published(version)
+        before = entry.labels.get(STABLE) or max(self.servers.available(), default=None)
         self._relabel({STABLE: version} | ({CANARY: version} if CANARY in entry.labels else {}), keep=before)
-        self._send(0)
+        self._send(Split(0))
         if before is not None and before != version:
             self._remember(before)
         if CANARY in entry.labels:
@@ -112,7 +137,7 @@ class Rollout:
         entry = self.entry()
         stable = entry.labels.get(STABLE)
         if CANARY in entry.labels and stable is not None:
-            self._send(0)
+            self._send(None)
             self._relabel({STABLE: stable}, keep=self.last_good())
             return stable
         good = self.last_good()
@@ -120,9 +145,8 @@ class Rollout:
             raise RolloutError(
                 "No version was stable before this one, so there is nothing to go back to. Name one: scenery promote N"
             )
-        self._require_version(good)
-        if self.percent():
-            self._send(0)
+        self._require_present(good)
+        self._send(None)
         self._relabel({STABLE: good}, keep=stable)
         self._forget(good)
         return good
@@ -131,15 +155,29 @@ class Rollout:
         """Return what ``serving.config`` says of the model; raises :class:`ConfigurationError`."""
         return read_entry(self.places.config_file, self.places.model_name)
 
-    def percent(self) -> float | None:
-        """Return the canary's share, or None if there is no split."""
-        return read_percent(self.places.traffic_file)
+    def split(self) -> Split | None:
+        """Return how the callers are split, or None if they are not."""
+        return read_split(self.places.traffic_file)
 
     def last_good(self) -> int | None:
         """Return the version that was stable before the one that is now, if that is known."""
         return next(reversed(self._stable_before()), None)
 
-    def _require_version(self, version: int) -> None:
+    def needed(self) -> set[int]:
+        """Return the versions that must stay: those that serve anywhere, have a label, or were the last good one."""
+        entry = self.entry()
+        serving = {
+            version for server in self.servers.each for version, each in server.states().items() if each.state != END
+        }
+        good = [each for each in [self.last_good()] if each is not None]
+        return {*serving, *entry.labels.values(), *entry.versions, *good}
+
+    def _require_published(self, version: int) -> None:
+        """Require a version whose files are those that were published, if it says which these are."""
+        self._require_present(version)
+        verify_manifest(versions.version_folder(self._model_dir, version))
+
+    def _require_present(self, version: int) -> None:
         present = versions.list_versions(self._model_dir)
         if version not in present:
             raise RolloutError(
@@ -155,9 +193,9 @@ class Rollout:
         entry, text = self.entry(), read_text(self.places.config_file)
         loaded = {*labels.values(), *([] if keep is None else [keep])}
         # First load: a server refuses to move a label to a version that it has not loaded.
-        serving = loaded | set(entry.labels.values()) | set(self.server.available())
+        serving = loaded | set(entry.labels.values()) | set(self.servers.available())
         on_disk = set(versions.list_versions(self._model_dir))
-        missing = set(labels.values()) - set(self.server.available())
+        missing = set(labels.values()) - set(self.servers.available())
         if missing:
             began = time.monotonic()
             self._step(text, serving & on_disk, entry.labels, lambda: self._all_load(missing, began))
@@ -174,7 +212,8 @@ class Rollout:
             while not is_done():
                 if time.monotonic() > deadline:
                     raise RolloutError(
-                        f"The model server at {places.model_server} does not follow {places.config_file} within "
+                        f"The model server at {', '.join(places.model_servers)} does not follow "
+                        f"{places.config_file} within "
                         f"{places.wait_seconds:g} s. Does it read that file, and again "
                         "(--model_config_file_poll_wait_seconds)? The file is as it was."
                     )
@@ -188,30 +227,34 @@ class Rollout:
             raise
 
     def _all_load(self, wanted: set[int], began: float) -> bool:
-        states = self.server.states()
         is_news = time.monotonic() - began > _SETTLE_SECONDS
-        for version in sorted(wanted):
-            state = states.get(version)
-            if is_news and state is not None and state.state == END and state.error:
-                raise RolloutError(
-                    f"Version {version} cannot be loaded: {state.error} What served goes on. Remove the version, "
-                    "or publish it again."
-                )
-        return all(version in states and states[version].state == AVAILABLE for version in wanted)
+        done = True
+        for server in self.servers.each:
+            states = server.states()
+            for version in sorted(wanted):
+                state = states.get(version)
+                if is_news and state is not None and state.state == END and state.error:
+                    raise RolloutError(
+                        f"Version {version} cannot be loaded by {server.address}: {state.error} What served goes on. "
+                        "Remove the version, or publish it again."
+                    )
+                done &= state is not None and state.state == AVAILABLE
+        return done
 
     def _all_mean(self, labels: Mapping[str, int]) -> bool:
-        gone = {STABLE, CANARY} - set(labels)
-        return all(self.server.labelled(label) == version for label, version in labels.items()) and all(
-            self.server.labelled(label) is None for label in gone
-        )
+        return all(self.servers.means(label, labels.get(label)) for label in (STABLE, CANARY))
 
-    def _send(self, percent: float) -> None:
-        """Split the traffic, and give the proxies the time to see it."""
-        if self.percent() == percent:
+    def _send(self, split: Split | None) -> None:
+        """Split the callers, and give the proxies the time to see it; None takes a split back, if there is one."""
+        before = self.split()
+        split = split or (before and Split(0))
+        if split is None or split == before:
             return
-        write_percent(self.places.traffic_file, percent)
+        write_split(self.places.traffic_file, split)
         time.sleep(_PROXY_SECONDS)
-        self.tell(f"sent: {percent:g} % to the canary")
+        share = f"{split.canary_percent:g} % of the callers to the canary"
+        shadow = f"; {split.shadow_percent:g} % of the requests to both" if split.shadow_percent else ""
+        self.tell(f"sent: {share if split.canary_percent else 'all callers to the stable version'}{shadow}")
 
     def _stable_before(self) -> list[int]:
         try:

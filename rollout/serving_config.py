@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import text_format
 
 from rollout.text_fields import TextField, read_fields
-from scenery import wire
 from scenery.errors import ConfigurationError
+from scenery.serving_config import find_model, parse, read_text
+
+KEPT = 50
+"""How many earlier texts are kept; a rollout from canary to promotion writes about five."""
 
 _INDENT = "  "
 _CHANGED = ("model_version_policy", "version_labels")
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """What ``serving.config`` says of a model."""
-
-    name: str
-    base_path: str
-    labels: dict[str, int]
-    """Versions by label."""
-    versions: list[int]
-    """Those of a ``specific`` policy; empty for any other policy."""
-
-
-def read_entry(config_file: Path, name: str) -> ModelEntry:
-    """Return the entry of a model; raises :class:`ConfigurationError` if there is none."""
-    model = _model(_parse(read_text(config_file), config_file), config_file, name)
-    return ModelEntry(
-        name, model.base_path, dict(model.version_labels), list(model.model_version_policy.specific.versions)
-    )
-
-
 def write_entry(config_file: Path, name: str, versions: Sequence[int], labels: Mapping[str, int]) -> None:
-    """Give a model other versions and labels, in one step; the file as it was is kept as ``….previous``.
+    """Give a model other versions and labels, in one step; the file as it was is kept in ``….history/``.
 
     Parameters
     ----------
@@ -56,8 +36,31 @@ def write_entry(config_file: Path, name: str, versions: Sequence[int], labels: M
     text = read_text(config_file)
     changed = edited(text, name, versions, labels)
     _check(text, changed, config_file, name, versions, labels)
-    write_text(config_file.with_name(f"{config_file.name}.previous"), text)
-    write_text(config_file, changed)
+    if changed != text:
+        _keep(config_file, text)
+        write_text(config_file, changed)
+
+
+def history(config_file: Path) -> list[Path]:
+    """Return the earlier texts of the file, the oldest first."""
+    return sorted(_history_folder(config_file).glob(f"*{config_file.suffix}"))
+
+
+def _history_folder(config_file: Path) -> Path:
+    return config_file.with_name(f"{config_file.name}.history")
+
+
+def _keep(config_file: Path, text: str) -> None:
+    """Keep a text that is about to be replaced, and only the latest of them."""
+    folder = _history_folder(config_file)
+    moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}. Nothing was changed.") from error
+    write_text(folder / f"{moment}{config_file.suffix}", text)
+    for old in history(config_file)[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def write_text(config_file: Path, text: str) -> None:
@@ -110,38 +113,16 @@ def _check(
     text: str, changed: str, config_file: Path, name: str, versions: Sequence[int], labels: Mapping[str, int]
 ) -> None:
     """Require that the edit changed what it should and nothing else."""
-    expected = _parse(text, config_file)
-    model = _model(expected, config_file, name)
+    expected = parse(text, config_file)
+    model = find_model(expected, config_file, name)
     model.ClearField("model_version_policy")
     model.model_version_policy.specific.versions.extend(versions)
     model.version_labels.clear()
     model.version_labels.update(labels)
-    if _parse(changed, config_file) != expected:
+    if parse(changed, config_file) != expected:
         raise ConfigurationError(
             f"{config_file} is written in a way that cannot be edited safely. Put each field on a line of its own."
         )
-
-
-def _parse(text: str, config_file: Path) -> Any:
-    try:
-        return text_format.Parse(text, wire.ModelServerConfig(), descriptor_pool=wire.pool)
-    except text_format.ParseError as error:
-        raise ConfigurationError(f"{config_file} is no ModelServerConfig in text format: {error}") from error
-
-
-def _model(config: Any, config_file: Path, name: str) -> Any:
-    for model in config.model_config_list.config:
-        if model.name == name:
-            return model
-    raise ConfigurationError(f"{config_file} has no model {name!r}. Name another with --model-name.")
-
-
-def read_text(config_file: Path) -> str:
-    """Read the file; raises :class:`ConfigurationError` if it cannot be read."""
-    try:
-        return config_file.read_text()
-    except OSError as error:
-        raise ConfigurationError(f"{config_file} cannot be read: {error.strerror}. Name one with --config.") from error
 
 
 def _replace(path: Path, text: str) -> None:

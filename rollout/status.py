@@ -1,19 +1,25 @@
-"""What is on disk, what the server says, and who is sent where."""
+"""What is on disk, what the servers say, who is sent where, and how the versions differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from rollout.figures import Shadow, added, read_page, shadow_of
+from rollout.model_server import ModelServer, VersionState
 from rollout.rollout import CANARY, STABLE, Rollout
+from rollout.traffic import Split
 from scenery import versions
+from scenery.errors import RolloutError
 
 
 @dataclass(frozen=True)
 class VersionLine:
-    """What is known of one version."""
+    """What is known of one version in one server."""
 
     version: int
+    server: str
     on_disk: bool
     state: str
     """As the server says; empty if it knows nothing of it."""
@@ -25,56 +31,106 @@ class VersionLine:
     last_good: bool
 
 
-def read_status(rollout: Rollout) -> list[VersionLine]:
-    """Return a line for each version, highest first.
+@dataclass
+class Status:
+    """The whole of it."""
 
-    Raises
-    ------
-    RolloutError
-        If the server does not answer.
-    """
-    states = rollout.server.states()
-    labelled = {label: rollout.server.labelled(label) for label in (STABLE, CANARY)}
+    versions: list[VersionLine] = field(default_factory=list)
+    split: Split | None = None
+    shadow: Shadow | None = None
+    """What a proxy compared of the stable version and the canary."""
+    problems: list[str] = field(default_factory=list)
+    """Who did not answer."""
+
+
+def read_status(rollout: Rollout, proxies: Sequence[str]) -> Status:
+    """Return what can be found out; a server or proxy that does not answer is named among the problems."""
+    status = Status(split=rollout.split())
+    for server in rollout.servers.each:
+        try:
+            status.versions += _lines(rollout, server, server.states())
+        except RolloutError as error:
+            status.problems.append(str(error))
+            status.versions += _lines(rollout, server, None)
+    labelled = {label: _labelled(status.versions, label) for label in (STABLE, CANARY)}
+    if status.split is not None and status.split.shadow_percent:
+        try:
+            pages = added(read_page(proxy) for proxy in proxies)
+            status.shadow = shadow_of(pages, [each for each in labelled.values() if each is not None])
+        except RolloutError as error:
+            status.problems.append(str(error))
+    return status
+
+
+def _lines(rollout: Rollout, server: ModelServer, states: dict[int, VersionState] | None) -> list[VersionLine]:
+    """Return a line for each version, highest first; ``states`` is None if the server does not answer."""
+    known = states or {}
+    labelled = {label: server.labelled(label) if states is not None else None for label in (STABLE, CANARY)}
     present = set(versions.list_versions(rollout.places.models_dir / rollout.places.model_name))
-    shares = _shares(labelled, rollout.percent(), max(rollout.server.available(), default=None))
+    available = [version for version, each in known.items() if each.state == "AVAILABLE"]
+    shares = _shares(labelled, rollout.split(), max(available, default=None))
     return [
         VersionLine(
             version,
+            server.address,
             version in present,
-            states[version].state if version in states else "",
-            states[version].error if version in states else "",
+            known[version].state if version in known else "",
+            known[version].error if version in known else "",
             [label for label, each in labelled.items() if each == version],
             shares.get(version, 0.0),
             version == rollout.last_good(),
         )
-        for version in sorted(present | set(states), reverse=True)
+        for version in sorted(present | set(known), reverse=True)
     ]
 
 
-def _shares(labelled: dict[str, int | None], percent: float | None, latest: int | None) -> dict[int, float]:
+def _labelled(lines: list[VersionLine], label: str) -> int | None:
+    return next((line.version for line in lines if label in line.labels), None)
+
+
+def _shares(labelled: dict[str, int | None], split: Split | None, latest: int | None) -> dict[int, float]:
     stable = labelled[STABLE]
-    if percent is None or stable is None:
+    if split is None or stable is None:
         return {} if latest is None else {latest: 100.0}
     canary = labelled[CANARY]
     if canary is None or canary == stable:
         return {stable: 100.0}
-    return {stable: 100 - percent, canary: percent}
+    return {stable: 100 - split.canary_percent, canary: split.canary_percent}
 
 
-def table(lines: list[VersionLine]) -> str:
-    """Return the lines as a table."""
-    rows = [("version", "state", "labels", "traffic", "on disk", "")]
-    for line in lines:
+def table(status: Status) -> str:
+    """Return the status as people read it."""
+    several = len({line.server for line in status.versions}) > 1
+    rows = [("version", *(["server"] if several else []), "state", "labels", "traffic", "on disk", "")]
+    for line in status.versions:
         remark = line.error.splitlines()[0] if line.error else ("last good" if line.last_good else "")
         share = f"{line.percent:g} %" if line.percent else ""
         on_disk = "yes" if line.on_disk else "no"
-        rows.append((str(line.version), line.state or "-", ", ".join(line.labels), share, on_disk, remark))
+        where = [line.server] if several else []
+        rows.append((str(line.version), *where, line.state or "-", ", ".join(line.labels), share, on_disk, remark))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, *_shadow_lines(status)])
 
 
-def as_json(lines: list[VersionLine]) -> list[dict[str, Any]]:
-    """Return the lines as what ``json.dumps`` takes."""
-    return [vars(line) for line in lines]
+def _shadow_lines(status: Status) -> list[str]:
+    if status.split is None or not status.split.shadow_percent:
+        return []
+    asked = f"shadow: {status.split.shadow_percent:g} % of the requests are sent to both versions"
+    shadow = status.shadow
+    if shadow is None:
+        return [asked]
+    told = ", ".join(f"{label} {count / max(shadow.compared, 1):.1%}" for label, count in shadow.disagreements.items())
+    missing = f"; {shadow.failed} not compared" if shadow.failed else ""
+    differ = f"; they differ on: {told}" if told else ""
+    return [f"{asked}; {shadow.compared} photos compared{missing}{differ}"]
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """Return the status as what ``json.dumps`` takes."""
+    return {
+        "versions": [vars(line) for line in status.versions],
+        "split": vars(status.split) if status.split else None,
+        "shadow": vars(status.shadow) if status.shadow else None,
+        "problems": status.problems,
+    }

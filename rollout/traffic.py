@@ -1,32 +1,44 @@
-"""The share of callers that a proxy sends to the canary: one small file that proxies read again when it changes."""
+"""How the callers are split: one small file that proxies read again when it changes."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from scenery.errors import RolloutError
 
 
-def read_percent(path: Path) -> float | None:
-    """Return the canary's share in percent, or None if there is no split; raises :class:`RolloutError`."""
+@dataclass(frozen=True)
+class Split:
+    """Shares of the requests, in percent."""
+
+    canary_percent: float
+    """Answered by the canary; the stable version answers the others."""
+    shadow_percent: float = 0.0
+    """Sent to the other version too, once the answer is out; only compared."""
+
+
+def read_split(path: Path) -> Split | None:
+    """Return the split, or None if there is none; raises :class:`RolloutError` if the file cannot be read."""
     try:
-        return float(json.loads(path.read_text())["canary_percent"])
+        content = json.loads(path.read_text())
+        return Split(float(content["canary_percent"]), float(content.get("shadow_percent", 0)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RolloutError(
             f"{path} cannot be read: {error!r}. Remove it, or write it again: scenery canary."
         ) from error
 
 
-def write_percent(path: Path, percent: float) -> None:
-    """Send ``percent`` of the callers to the canary, in one step; raises :class:`RolloutError` if that fails."""
+def write_split(path: Path, split: Split) -> None:
+    """Split the callers so, in one step; raises :class:`RolloutError` if that fails."""
     staged = path.with_name(f".{path.name}.new")
     try:
         with staged.open("w") as stream:
-            stream.write(json.dumps({"canary_percent": percent}) + "\n")
+            stream.write(json.dumps(vars(split)) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
         staged.replace(path)

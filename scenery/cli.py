@@ -21,12 +21,13 @@ GROUP = "scenery.commands"
 # \b keeps click from joining the lines that follow.
 _HELP = """From labelled photos to a served image classifier.
 
-Train a model, export it as a numbered version, serve it:
+Train a model, publish it as a numbered version, serve it, roll out the next one:
 
 \b
   scenery train
-  scenery export runs/…
+  scenery publish runs/…
   scenery serve
+  scenery canary 2 --percent 10
 """
 
 

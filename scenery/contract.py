@@ -44,9 +44,17 @@ LABEL_CANARY: Final = "canary"
 """The labels of versions that ``serving.config`` gives, and that the proxy splits its traffic between."""
 
 TRAFFIC_FILE: Final = "traffic.json"
-"""Beside ``serving.config``: ``{"canary_percent": 10}``. Without it all requests go to the latest version."""
+"""Beside ``serving.config``: ``{"canary_percent": 10, "shadow_percent": 0}``.
+
+Without it all requests go to the latest version.
+"""
 
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
+GOLDEN_FOLDER: Final = "assets.extra/golden"
+"""Photos, and in ``scores.json`` the scores that the trained network gave them, by file name."""
+GATE_FILE: Final = "assets.extra/gate.json"
+"""What was checked before the version was published, and how it went."""
+MANIFEST_FILE: Final = "assets.extra/manifest.sha256"
 
 REFUSED: Final = "refused"
 """Every refusal of the graph reads ``refused: CODE: sentence``, so that a client can tell them apart."""

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scenery.errors import VersionError
+from scenery.locks import alone_in
 
-_STAGING_PREFIX = ".incoming-"
+_STAGING_PREFIX = ".publishing-"
 _LAST_VERSION = ".last-version"
 _MAX_DIGITS = 64
 
@@ -66,14 +67,34 @@ def _last_published(model_dir: Path) -> int:
 def staged_version(model_dir: Path) -> Iterator[Path]:
     """Yield an empty folder inside ``model_dir`` whose name no model server reads as a version.
 
-    The folder is removed on leaving, unless :func:`publish` has renamed it away.
+    The folder is removed on leaving, unless :func:`publish` has renamed it away; one that a killed
+    process left is removed too. One process at a time stages versions of a model.
+
+    Raises
+    ------
+    VersionError
+        If another process does, or the folder cannot be made.
     """
-    model_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=model_dir))
-    folder.chmod(0o755)
     try:
-        yield folder
-    finally:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        busy = VersionError(f"Another command is writing a version into {model_dir}. Wait until it has ended.")
+        with alone_in(model_dir, busy):
+            _remove_staged(model_dir)
+            try:
+                folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=model_dir))
+                folder.chmod(0o755)
+                yield folder
+            finally:
+                _remove_staged(model_dir)
+    except OSError as error:
+        raise VersionError(
+            f"No version can be written into {model_dir}: {error}. Nothing was published and what serves goes on; "
+            "make room or correct the permissions, then try again."
+        ) from error
+
+
+def _remove_staged(model_dir: Path) -> None:
+    for folder in model_dir.glob(f"{_STAGING_PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -83,7 +104,7 @@ def publish(folder: Path, version: int | None = None) -> Path:
     Parameters
     ----------
     folder
-        A complete version from :func:`staged_version`.
+        A complete version from :func:`staged_version`, inside of whose context this is called.
     version
         The number to take; one more than the highest present if None.
 
@@ -92,24 +113,27 @@ def publish(folder: Path, version: int | None = None) -> Path:
     VersionError
         If the asked number is taken. Nothing was changed then.
     """
-    target = folder.parent / str(version or next_version(folder.parent))
-    _flush(folder)
-    try:
-        # Renaming onto an existing empty folder would succeed, hence the look before it.
-        if target.exists():
-            raise FileExistsError(target)
-        folder.rename(target)
-    except OSError as error:
-        if not target.exists():
-            raise
+    number = version or next_version(folder.parent)
+    target = folder.parent / str(number)
+    # Renaming onto an existing empty folder would succeed, and zeros may stand before the number.
+    if number in list_versions(folder.parent) or target.exists():
         raise VersionError(
-            f"Version {target.name} of {folder.parent} exists already, and versions are never overwritten. "
+            f"Version {number} of {folder.parent} exists already, and versions are never overwritten. "
             "Leave the number out to take the next one, or remove that folder first."
-        ) from error
-    last = max(int(target.name), _last_published(target.parent))
-    (target.parent / _LAST_VERSION).write_text(f"{last}\n")
+        )
+    _flush(folder)
+    # Before the rename: killed in between, a number is lost, and none is given twice.
+    _remember_published(folder.parent, max(number, _last_published(folder.parent)))
+    folder.rename(target)
     _flush_entry(target.parent)
     return target
+
+
+def _remember_published(model_dir: Path, version: int) -> None:
+    staged = model_dir / f"{_LAST_VERSION}.new"
+    staged.write_text(f"{version}\n")
+    _flush_entry(staged)
+    staged.replace(model_dir / _LAST_VERSION)
 
 
 def _flush(folder: Path) -> None:

@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 from scenery import contract, wire
 from scenery.errors import ConfigurationError
+from scenery.serving_config import parse, read_text
 
 
 def localize(config_file: Path, models_dir: Path) -> str:
@@ -22,12 +23,7 @@ def localize(config_file: Path, models_dir: Path) -> str:
     ConfigurationError
         If the file is missing or is no ``ModelServerConfig`` in text format.
     """
-    try:
-        config = text_format.Parse(config_file.read_text(), wire.ModelServerConfig(), descriptor_pool=wire.pool)
-    except OSError as error:
-        raise ConfigurationError(f"{config_file} cannot be read: {error.strerror}. Name one with --config.") from error
-    except text_format.ParseError as error:
-        raise ConfigurationError(f"{config_file} is no ModelServerConfig in text format: {error}") from error
+    config = parse(read_text(config_file), config_file)
     for model in config.model_config_list.config:
         path = Path(model.base_path)
         if path.is_relative_to(contract.CONFIG_ROOT):

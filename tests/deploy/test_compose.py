@@ -34,6 +34,16 @@ def test_ports_and_paths_are_the_contracts(services):
     assert f'base_path: "{ROOT}/models/{contract.MODEL_NAME}"' in text
 
 
+def test_both_follow_a_rollout(services):
+    """The files that rollouts replace are seen by way of their folder, and the model server reads its own again."""
+    for service in services.values():
+        assert "./:/etc/scenery:ro" in service["volumes"]
+    assert services["proxy"]["environment"]["SCENERY_TRAFFIC_FILE"] == f"/etc/scenery/{contract.TRAFFIC_FILE}"
+    flags = services["model-server"]["command"]
+    assert "--model_config_file_poll_wait_seconds=1" in flags
+    assert "--allow_version_labels_for_unavailable_models=true" in flags
+
+
 def test_the_model_server_is_not_published(services):
     """Only the proxy is reached from outside."""
     assert "ports" not in services["model-server"]

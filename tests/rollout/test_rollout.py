@@ -7,118 +7,168 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
-from tests.processes import ROOT, free_ports, http, running, wait_until
-
-PHOTO = (ROOT / "examples/sample.jpg").read_bytes()
-
-
-@dataclass
-class Stack:
-    """``scenery serve`` with the shipped model, and the commands on it."""
-
-    url: str
-    work: Path
-    grpc: str
-    models: Path
-    answers: Counter = field(default_factory=Counter)
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        places = ["--config", str(self.work / "serving.config"), "--models-dir", str(self.models)]
-        places += ["--model-server", self.grpc, "--wait-seconds", "30"]
-        command = [sys.executable, "-m", "scenery", *arguments, *places]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
-
-    def run(self, *arguments: str) -> str:
-        done = self.command(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def fail(self, *arguments: str) -> str:
-        done = self.command(*arguments)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def status(self) -> dict[int, dict]:
-        return {each["version"]: each for each in json.loads(self.run("status", "--json"))}
-
-    def drop(self, version: int) -> None:
-        staged = shutil.copytree(ROOT / "models/scenery/1", self.models / "scenery" / f".incoming-{version}")
-        staged.rename(self.models / "scenery" / str(version))
-
-    def classify(self, key: str | None = None) -> int:
-        """Return the version that answers; fails if none does."""
-        headers = {"X-Request-Key": key} if key else {}
-        status, answer, _ = http("POST", f"{self.url}/v1/classify", PHOTO, "image/jpeg", headers)
-        assert status == 200, answer
-        return answer["photos"][0]["version"]
-
-
-@pytest.fixture
-def stack(tmp_path):
-    proxy_port, grpc_port, rest_port = free_ports(3)
-    shutil.copy(ROOT / "serving.config", tmp_path)
-    models = tmp_path / "models"
-    shutil.copytree(ROOT / "models/scenery/1", models / "scenery" / "1")
-    flags = ["--port", str(proxy_port), "--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
-    flags += ["--config", str(tmp_path / "serving.config"), "--models-dir", str(models)]
-    log = tmp_path / "stack.log"
-    with running("scenery", "serve", *flags, "--run-dir", str(tmp_path / "run"), log=log) as process:
-        wait_until(lambda: "is ready" in log.read_text() or process.poll() is not None, "the stack to be ready")
-        assert process.poll() is None, log.read_text()
-        yield Stack(f"http://127.0.0.1:{proxy_port}", tmp_path, f"127.0.0.1:{grpc_port}", models)
+from scenery import contract
+from tests.processes import PHOTOS, ROOT, free_ports, wait_until
+from tests.rollout.stack import PHOTO, SHIPPED, Load
 
 
 def test_a_rollout_loses_no_request(stack):
-    """Drop, canary, promote, rollback and prune under steady load: every request is answered, by the right version."""
-    stop, failures, answers = threading.Event(), [], Counter()
-
-    def load() -> None:
-        while not stop.is_set():
-            try:
-                answers[stack.classify()] += 1
-            except AssertionError as error:
-                failures.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(3)]
-    for each in threads:
-        each.start()
-    try:
+    """Publish, canary, promote, rollback and prune under steady load: all are answered, by the right version."""
+    with Load(stack, [PHOTO]) as load:
+        load.more(20)
         stack.run("promote", "1")
-        stack.drop(2)
+        evaluation = ["--evaluation", str(ROOT / "examples/photos/evaluation.csv"), "--latency-ratio", "5"]
+        published = stack.command("publish", str(SHIPPED), *evaluation)
+        assert published.returncode == 0, published.stdout + published.stderr
+        assert "it serves nobody yet" in published.stdout
+        assert set(load.more(20)) == {1}
         assert "canary is version 2" in stack.run("canary", "2", "--percent", "30")
         status = stack.status()
         assert (status[1]["labels"], status[1]["percent"]) == (["stable"], 70)
         assert (status[2]["labels"], status[2]["percent"]) == (["canary"], 30)
-        answers.clear()
-        wait_until(lambda: sum(answers.values()) > 100, "requests")
+        answers = load.more(100)
         assert answers[1] > answers[2] > 0
         assert "version 2 is stable" in stack.run("promote")
-        answers.clear()
-        wait_until(lambda: sum(answers.values()) > 50, "requests")
-        assert set(answers) == {2}
+        assert set(load.more(50)) == {2}
         assert stack.status()[1]["last_good"]
         started = time.monotonic()
         assert "version 1 is stable" in stack.run("rollback")
         assert time.monotonic() - started < 15
-        answers.clear()
-        wait_until(lambda: sum(answers.values()) > 50, "requests")
-        assert set(answers) == {1}
-        stack.drop(3)
-        assert "removed: none" in stack.run("prune", "--keep", "1")
-    finally:
-        stop.set()
-        for each in threads:
-            each.join()
-    assert not failures
+        assert set(load.more(50)) == {1}
+        for version in (3, 4):
+            stack.drop(version)
+        assert "removed: 3" in stack.run("prune", "--keep", "1")
+        assert set(stack.status()) == {1, 2, 4}
+        assert set(load.more(20)) == {1}
+    assert load.direct.keys() == {1, 2}
+    assert not load.failures
+
+
+def test_the_share_is_what_was_asked(stack):
+    """Of 2,000 callers, the canary answers the asked 10 % within two points."""
+    stack.run("promote", "1")
+    stack.drop(2)
+    stack.run("canary", "2", "--percent", "10")
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(stack.classify, (f"user-{number}" for number in range(2000))))
+    assert 160 <= answers[2] <= 240
+    assert answers[1] + answers[2] == 2000
+
+
+def test_a_watched_canary_is_promoted_or_taken_back(stack, exported):
+    """The same model passes; one whose scores are others is taken back, and the reason said; so is a failing one."""
+    photos = [photo.read_bytes() for photo in sorted(PHOTOS.glob("*.jpg"))[:40]]
+    flags = ["--auto", "--percent", "50", "--watch-seconds", "12", "--min-photos", "40", "--p99-ratio", "5"]
+    with Load(stack, photos) as load:
+        stack.run("promote", "1")
+        stack.drop(2)
+        told = stack.run("canary", "2", *flags)
+        assert "BAD" not in told
+        assert "version 2 is promoted: nothing is worse" in told
+        stack.drop(3, exported / "1")
+        started = time.monotonic()
+        assert "Version 3 is taken back, version 2 answers all: scores: largest" in stack.fail("canary", "3", *flags)
+        assert time.monotonic() - started > 12
+        assert not load.failures
+        assert set(load.more(20)) == {2}
+        stack.drop(4, without_describe(stack.work / "odd"))
+        started = time.monotonic()
+        long = [*flags, "--watch-seconds", "60"]
+        assert "Version 4 is taken back, version 2 answers all: failed: " in stack.fail("canary", "4", *long)
+        assert time.monotonic() - started < 50
+        assert load.failures
+        assert set(load.more(20)) == {2}
+
+
+def without_describe(folder: Path) -> Path:
+    """Return a version that scores photos, and cannot say what the scores mean."""
+    shutil.copytree(SHIPPED, folder)
+    shutil.rmtree(folder / "assets.extra")
+    path = folder / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    del saved_model.meta_graphs[0].signature_def[contract.SIGNATURE_DESCRIBE]
+    path.write_bytes(saved_model.SerializeToString())
+    return folder
+
+
+def test_a_canary_that_nobody_calls_is_not_promoted(stack):
+    """Without photos there is no proof; a proxy that does not tell its figures is named, and nothing changed."""
+    stack.run("promote", "1")
+    stack.drop(2)
+    message = stack.fail("canary", "2", "--auto", "--watch-seconds", "2")
+    assert "photos: 0 photos" in message
+    assert stack.status()[1]["labels"] == ["stable"]
+    before = (stack.work / "serving.config").read_text()
+    (port,) = free_ports(1)
+    message = stack.fail("canary", "2", "--auto", "--proxy", f"http://127.0.0.1:{port}")
+    assert "does not tell its figures" in message
+    assert (stack.work / "serving.config").read_text() == before
+
+
+def test_a_shadow_shows_where_versions_differ(stack, exported):
+    """All callers get the stable version; what the other one would have said is compared, label by label."""
+    stack.run("promote", "1")
+    stack.drop(2, exported / "1")
+    stack.run("canary", "2", "--percent", "0", "--shadow-percent", "100")
+    photos = [photo.read_bytes() for photo in sorted(PHOTOS.glob("*.jpg"))[:20]]
+    assert {stack.classify(photo=photo) for photo in photos} == {1}
+
+    def shadow() -> dict:
+        return json.loads(stack.run("status", "--json"))["shadow"]
+
+    wait_until(lambda: shadow()["compared"] == 20, "the comparisons")
+    assert set(shadow()["disagreements"]) == {"beach", "city", "sunset", "trees"}
+    assert sum(shadow()["disagreements"].values()) > 0
+    line = stack.run("status").splitlines()[-1]
+    assert re.match("shadow: 100 % of the requests .*; 20 photos compared; they differ on: .*%", line)
+    stack.run("rollback")
+    assert json.loads(stack.run("status", "--json"))["split"] == {"canary_percent": 0, "shadow_percent": 0}
+
+
+def test_a_command_that_is_killed_can_be_repeated(stack):
+    """SIGKILL at any time in a canary: callers are answered all the while, and the command or a rollback mends it."""
+    stack.run("promote", "1")
+    stack.drop(2)
+    with Load(stack, [PHOTO]) as load:
+        for seconds in (0.3, 0.8, 1.3, 2.0, 3.0):
+            process = subprocess.Popen(stack.command_line("canary", "2"), stdout=subprocess.DEVNULL)
+            time.sleep(seconds)
+            process.kill()
+            process.wait()
+            if seconds != 3.0:
+                stack.run("canary", "2", "--percent", "20")
+            if 'key: "canary"' in (stack.work / "serving.config").read_text():
+                stack.run("rollback")
+            assert stack.status()[1]["labels"] == ["stable"]
+    assert not load.failures
+
+
+def test_two_commands_at_once_do_not_meet(stack):
+    """The second one is told to wait; the first one is not disturbed."""
+    stack.run("promote", "1")
+    stack.drop(2)
+    with subprocess.Popen(stack.command_line("canary", "2"), stdout=subprocess.DEVNULL) as first:
+        wait_until(lambda: "versions: 2" in (stack.work / "serving.config").read_text(), "the first to begin")
+        assert "Another command is changing" in stack.fail("promote", "2")
+        assert first.wait(60) == 0
+    assert stack.status()[2]["labels"] == ["canary"]
+
+
+def test_a_version_that_changed_since_it_was_published_is_refused(stack):
+    """A file that is not what its manifest says stops a canary before anything is changed."""
+    stack.drop(2)
+    golden = next((stack.models / "scenery/2" / contract.GOLDEN_FOLDER).glob("*.jpg"))
+    golden.write_bytes(b"other")
+    before = (stack.work / "serving.config").read_text()
+    assert golden.name in stack.fail("canary", "2")
+    assert (stack.work / "serving.config").read_text() == before
 
 
 def test_a_caller_with_a_key_sees_one_version(stack):

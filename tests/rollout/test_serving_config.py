@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rollout.serving_config import edited, read_entry, write_entry
+from rollout.serving_config import KEPT, edited, history, write_entry
 from scenery.errors import ConfigurationError
+from scenery.serving_config import read_entry
 from tests.processes import ROOT
 
 SHIPPED = (ROOT / "serving.config").read_text()
@@ -52,11 +53,20 @@ def test_comments_and_other_models_stay():
 
 
 def test_the_file_as_it_was_is_kept(tmp_path: Path):
-    """The previous text lies beside it."""
+    """Earlier texts lie beside it, the same text only once, and the oldest go."""
     config = tmp_path / "serving.config"
     config.write_text(SHIPPED)
     write_entry(config, "scenery", [1], {"stable": 1})
-    assert (tmp_path / "serving.config.previous").read_text() == SHIPPED
+    write_entry(config, "scenery", [1], {"stable": 1})
+    write_entry(config, "scenery", [2], {"stable": 2})
+    first, second = history(config)
+    assert first.read_text() == SHIPPED
+    assert "versions: 1" in second.read_text()
+    for number in range(3, 60):
+        write_entry(config, "scenery", [number], {})
+    kept = history(config)
+    assert len(kept) == KEPT
+    assert "versions: 58" in kept[-1].read_text()
 
 
 @pytest.mark.parametrize(

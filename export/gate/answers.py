@@ -1,0 +1,105 @@
+"""Does a version answer as it should: golden photos, its description, its warmup requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from export.gate.verdict import Finding
+from export.loaded import LoadedVersion
+from scenery import contract, wire
+from scenery.errors import ExportError
+
+TOLERANCE = 1e-4
+"""How far a score may be from the trained network's: rounding, not another answer."""
+
+
+def read_golden(version: Path) -> dict[Path, list[float]]:
+    """Return a version's golden photos and the scores that the trained network gave them.
+
+    Raises
+    ------
+    ExportError
+        If there are none.
+    """
+    folder = version / contract.GOLDEN_FOLDER
+    try:
+        scores = json.loads((folder / "scores.json").read_text())
+        golden = {folder / Path(name).name: [float(each) for each in row] for name, row in scores.items()}
+        for photo in golden:
+            photo.stat()
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"It has no {Path(str(error.filename)).name} in {contract.GOLDEN_FOLDER}: photos and the scores that the "
+            "trained network gave them. Publish the run that it comes from."
+        ) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ExportError(f"Its golden photos cannot be read: {error!r}. Publish the run again.") from error
+    if not golden:
+        raise ExportError("Its set of golden photos is empty. Publish the run that it comes from.")
+    return golden
+
+
+def largest_difference(loaded: LoadedVersion, golden: Mapping[Path, list[float]]) -> float:
+    """Return how far a score is from the trained network's, over all photos.
+
+    Raises
+    ------
+    ExportError
+        If a photo cannot be scored, or has more or fewer scores than it had.
+    """
+    served = [loaded.classify(photo.read_bytes()) for photo in golden]
+    trained = list(golden.values())
+    if any(len(row) != len(expected) for row, expected in zip(served, trained, strict=True)):
+        raise ExportError(f"It gives a photo {len(served[0])} scores where the network gave {len(trained[0])}.")
+    return float(np.abs(np.array(served) - np.array(trained)).max())
+
+
+def check_golden(loaded: LoadedVersion) -> Finding:
+    """Compare the answers to the golden photos with the trained network's."""
+    golden = read_golden(loaded.folder)
+    difference = largest_difference(loaded, golden)
+    figures = {"photos": len(golden), "largest_difference": difference, "tolerance": TOLERANCE}
+    detail = f"{len(golden)} photos, at most {difference:.1g} from the trained network ({TOLERANCE:g} allowed)"
+    return Finding(difference <= TOLERANCE, detail, figures)  # NaN is no answer either
+
+
+def check_describe(loaded: LoadedVersion) -> Finding:
+    """Require labels, thresholds and provenance."""
+    description = loaded.describe()
+    pairs = zip(description.labels, description.thresholds, strict=True)
+    figures = {"labels": description.labels, "thresholds": description.thresholds}
+    return Finding(True, ", ".join(f"{label} from {threshold:.2f}" for label, threshold in pairs), figures)
+
+
+def check_warmup(loaded: LoadedVersion) -> Finding:
+    """Replay the requests that a model server will."""
+    path = loaded.folder / contract.WARMUP_FILE
+    if not path.is_file():
+        raise ExportError(f"It has no {contract.WARMUP_FILE}: its first callers would wait. Publish its run.")
+    try:
+        records = [record.numpy() for record in tf.data.TFRecordDataset([str(path)])]
+        logs = [wire.PredictionLog.FromString(record) for record in records]
+    except Exception as error:  # whatever TensorFlow or protobuf make of damaged bytes
+        raise ExportError(f"{contract.WARMUP_FILE} cannot be read: {error}") from error
+    for log in logs:
+        _replay(loaded, log)
+    return Finding(True, f"{len(logs)} requests answered", {"requests": len(logs)})
+
+
+def _replay(loaded: LoadedVersion, log: wire.PredictionLog) -> None:
+    kind = log.WhichOneof("log_type")
+    if kind != "predict_log":
+        raise ExportError(f"A warmup request is a {kind}; the gate replays Predict requests only.")
+    request = log.predict_log.request
+    signature = request.model_spec.signature_name or contract.SIGNATURE_CLASSIFY
+    loaded.predict(signature, {name: _array(tensor) for name, tensor in request.inputs.items()})
+
+
+def _array(tensor: wire.TensorProto) -> np.ndarray:
+    array: np.ndarray = tf.make_ndarray(tf.make_tensor_proto(0).FromString(tensor.SerializeToString()))
+    return array

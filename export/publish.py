@@ -1,0 +1,99 @@
+"""A run or a SavedModel becomes the next version, if it passes the gate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.export import write_version
+from export.gate.gate import Gate, report, write_report
+from export.gate.verdict import Verdict
+from scenery import contract, versions
+from scenery.errors import ExportError
+from scenery.manifest import verify_manifest, write_manifest
+from scenery.serving_config import ModelEntry, read_entry
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a candidate."""
+
+    path: Path | None
+    """The version's folder; None if the gate refused it."""
+    verdicts: list[Verdict]
+    report: Mapping[str, Any]
+    """What ``assets.extra/gate.json`` holds."""
+    waits: bool
+    """Whether ``serving.config`` names the versions to serve, so that this one serves nobody yet."""
+
+    @property
+    def stopped_by(self) -> list[str]:
+        """The checks that refused it."""
+        return [each.check for each in self.verdicts if each.stops]
+
+
+def publish(
+    source: Path, model_dir: Path, gate: Gate, config_file: Path, max_pixels: int = contract.MAX_PIXELS
+) -> Published:
+    """Write a candidate beside the versions, judge it there, and rename it to the next number if it passes.
+
+    Killed at any moment, the folder has the old versions or the new one whole, never half of it.
+
+    Parameters
+    ----------
+    source
+        A run folder, or a SavedModel.
+    model_dir
+        The folder of the model's versions.
+    config_file
+        ``serving.config``, which tells what serves; without the file the highest version does.
+
+    Raises
+    ------
+    ExportError
+        If ``source`` is neither, or a run cannot be exported.
+    VersionError
+        If another command is writing a version, or the disk does not take it.
+    """
+    entry = read_entry(config_file, model_dir.name) if config_file.is_file() else None
+    waits = entry is not None and bool(entry.versions)
+    serving = list(_serving(model_dir, entry))
+    with versions.staged_version(model_dir) as folder:
+        _write_candidate(source, folder, versions.next_version(model_dir), max_pixels)
+        verdicts = gate.judge(folder, serving)
+        told = report(gate, source.resolve().name, verdicts)
+        if any(each.stops for each in verdicts):
+            return Published(None, verdicts, told, waits)
+        write_report(folder, told)
+        write_manifest(folder)
+        verify_manifest(folder)
+        return Published(versions.publish(folder), verdicts, told, waits)
+
+
+def _write_candidate(source: Path, folder: Path, number: int, max_pixels: int) -> None:
+    if (source / "run.json").is_file():
+        write_version(source, folder, number, max_pixels)
+    elif (source / "saved_model.pb").is_file():
+        try:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        except shutil.Error as error:
+            name, _, reason = error.args[0][0]
+            raise ExportError(
+                f"{name} cannot be copied: {reason}. Nothing was published; make room, or correct the permissions."
+            ) from error
+    else:
+        raise ExportError(
+            f"{source} is neither a run (no run.json) nor a SavedModel (no saved_model.pb). Name a folder that "
+            "`scenery train` or `scenery export` wrote."
+        )
+
+
+def _serving(model_dir: Path, entry: ModelEntry | None) -> Iterator[tuple[int, Path]]:
+    """Yield the versions that may be serving now, the likeliest first."""
+    present = versions.list_versions(model_dir)
+    for number in entry.serving(present) if entry else sorted(present, reverse=True):
+        if number in present:
+            yield number, versions.version_folder(model_dir, number)
