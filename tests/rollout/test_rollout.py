@@ -51,40 +51,28 @@ def test_a_rollout_loses_no_request(stack):
     assert not load.failures
 
 
-def test_the_share_is_what_was_asked(stack):
-    """Of 2,000 callers, the canary answers the asked 10 % within two points."""
-    stack.run("promote", "1")
-    stack.drop(2)
-    stack.run("canary", "2", "--percent", "10")
-    with ThreadPoolExecutor(8) as pool:
-        answers = Counter(pool.map(stack.classify, (f"user-{number}" for number in range(2000))))
-    assert 160 <= answers[2] <= 240
-    assert answers[1] + answers[2] == 2000
+def test_a_watched_canary_is_taken_back(stack, exported):
+    """One whose scores are others is taken back at the end, and the reason said; one that fails, at once.
 
-
-def test_a_watched_canary_is_promoted_or_taken_back(stack, exported):
-    """The same model passes; one whose scores are others is taken back, and the reason said; so is a failing one."""
+    (That a good one is promoted is shown by docs/rollout.md, and tested there.)
+    """
     photos = [photo.read_bytes() for photo in sorted(PHOTOS.glob("*.jpg"))[:40]]
     flags = ["--auto", "--percent", "50", "--watch-seconds", "12", "--min-photos", "40", "--p99-ratio", "5"]
     with Load(stack, photos) as load:
         stack.run("promote", "1")
-        stack.drop(2)
-        told = stack.run("canary", "2", *flags)
-        assert "BAD" not in told
-        assert "version 2 is promoted: nothing is worse" in told
-        stack.drop(3, exported / "1")
+        stack.drop(2, exported / "1")
         started = time.monotonic()
-        assert "Version 3 is taken back, version 2 answers all: scores: largest" in stack.fail("canary", "3", *flags)
+        assert "Version 2 is taken back, version 1 answers all: scores: largest" in stack.fail("canary", "2", *flags)
         assert time.monotonic() - started > 12
         assert not load.failures
-        assert set(load.more(20)) == {2}
-        stack.drop(4, without_describe(stack.work / "odd"))
+        assert set(load.more(20)) == {1}
+        stack.drop(3, without_describe(stack.work / "odd"))
         started = time.monotonic()
         long = [*flags, "--watch-seconds", "60"]
-        assert "Version 4 is taken back, version 2 answers all: failed: " in stack.fail("canary", "4", *long)
+        assert "Version 3 is taken back, version 1 answers all: failed: " in stack.fail("canary", "3", *long)
         assert time.monotonic() - started < 50
         assert load.failures
-        assert set(load.more(20)) == {2}
+        assert set(load.more(20)) == {1}
 
 
 def without_describe(folder: Path) -> Path:
@@ -137,15 +125,13 @@ def test_a_command_that_is_killed_can_be_repeated(stack):
     stack.run("promote", "1")
     stack.drop(2)
     with Load(stack, [PHOTO]) as load:
-        for seconds in (0.3, 0.8, 1.3, 2.0, 3.0):
+        for seconds in (0.5, 1.3, 2.0):
             process = subprocess.Popen(stack.command_line("canary", "2"), stdout=subprocess.DEVNULL)
             time.sleep(seconds)
             process.kill()
             process.wait()
-            if seconds != 3.0:
-                stack.run("canary", "2", "--percent", "20")
-            if 'key: "canary"' in (stack.work / "serving.config").read_text():
-                stack.run("rollback")
+            stack.run("canary", "2", "--percent", "20")
+            stack.run("rollback")
             assert stack.status()[1]["labels"] == ["stable"]
     assert not load.failures
 
@@ -171,21 +157,25 @@ def test_a_version_that_changed_since_it_was_published_is_refused(stack):
     assert (stack.work / "serving.config").read_text() == before
 
 
-def test_a_caller_with_a_key_sees_one_version(stack):
-    """The split is sticky, its share is what was asked, and a growing share takes no key away."""
+def test_the_share_is_what_was_asked_and_callers_stay(stack):
+    """Of 2,000 callers the canary answers 10 %, within two points, always the same; a growing share takes none away."""
     stack.run("promote", "1")
     stack.drop(2)
-    keys = [f"user-{number}" for number in range(200)]
-    stack.run("canary", "2", "--percent", "25")
-    first = {key: stack.classify(key) for key in keys}
-    assert {key: stack.classify(key) for key in keys} == first
-    share = sum(version == 2 for version in first.values()) / len(keys)
-    assert 0.15 < share < 0.35
-    stack.run("canary", "2", "--percent", "60")
-    second = {key: stack.classify(key) for key in keys}
-    assert all(second[key] == 2 for key in keys if first[key] == 2)
-    assert "version 1 is stable" in stack.run("rollback")
-    assert {stack.classify(key) for key in keys[:20]} == {1}
+    stack.run("canary", "2", "--percent", "10")
+    keys = [f"user-{number}" for number in range(2000)]
+    with ThreadPoolExecutor(8) as pool:
+        first = dict(zip(keys, pool.map(stack.classify, keys), strict=True))
+        answers = Counter(first.values())
+        assert 160 <= answers[2] <= 240
+        assert answers[1] + answers[2] == 2000
+        few = keys[:100]
+        assert list(pool.map(stack.classify, few)) == [first[key] for key in few]
+        stack.run("canary", "2", "--percent", "60")
+        grown = dict(zip(few, pool.map(stack.classify, few), strict=True))
+        assert all(grown[key] == 2 for key in few if first[key] == 2)
+        assert 40 < sum(version == 2 for version in grown.values()) < 80
+        assert "version 1 is stable" in stack.run("rollback")
+        assert set(pool.map(stack.classify, few)) == {1}
     assert 2 not in stack.status() or stack.status()[2]["labels"] == []
 
 
