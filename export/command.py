@@ -79,7 +79,24 @@ def _force_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+# \b keeps click from joining the lines that follow.
+_PUBLISH_HELP = """Make a trained run, or a SavedModel, the next version, if it passes the gate.
+
+\b
+operations  every operation of the graph is on a list of harmless ones
+manifest    the files are those that were written (SHA-256)
+golden      it loads, and answers photos as the trained network did
+describe    it tells labels, thresholds and where it comes from
+warmup      its warmup requests are answered
+quality     no label is worse than in the version that serves
+latency     it is not slower than the version that serves
+
+The version appears in one step or not at all, and carries the verdicts in
+assets.extra/gate.json.
+"""
+
+
+@click.command(help=_PUBLISH_HELP)
 @click.argument("source", metavar="RUN_OR_SAVEDMODEL", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_MODEL_NAME
 @_MODELS_DIR
@@ -119,20 +136,7 @@ def publish(
     as_json: bool,
     **force: bool,
 ) -> None:
-    r"""Make a trained run, or a SavedModel, the next version, if it passes the gate.
-
-    \b
-    operations  every operation of the graph is on a list of harmless ones
-    manifest    the files are those that were written (SHA-256)
-    golden      it loads, and answers photos as the trained network did
-    describe    it tells labels, thresholds and where it comes from
-    warmup      its warmup requests are answered
-    quality     no label is worse than in the version that serves
-    latency     it is not slower than the version that serves
-
-    The version appears in one step or not at all, and carries the verdicts in
-    assets.extra/gate.json.
-    """
+    """Publish by :mod:`export.publish`, and tell the verdicts as they come."""
     os.nice(_NICE)  # What serves on this machine comes first.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from export import publish as publishing

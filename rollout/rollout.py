@@ -19,6 +19,7 @@ from rollout.serving_config import write_entry, write_text
 from rollout.traffic import Split, read_split, write_split
 from scenery import contract, versions
 from scenery.errors import ConfigurationError, RolloutError
+from scenery.files import replace_text
 from scenery.locks import alone_in
 from scenery.manifest import verify_manifest
 from scenery.serving_config import ModelEntry, read_entry, read_text
@@ -65,11 +66,10 @@ class Rollout:
         """Hold ``serving.config`` against other commands; raises :class:`RolloutError` if one is at work."""
         folder = self.places.config_file.resolve().parent
         busy = RolloutError(f"Another command is changing {self.places.config_file}. Wait until it has ended.")
-        try:
-            with alone_in(folder, busy):
-                yield
-        except FileNotFoundError as error:
-            raise ConfigurationError(f"There is no folder {folder}. Name the file with --config.") from error
+        if not folder.is_dir():
+            raise ConfigurationError(f"There is no folder {folder}. Name the file with --config.")
+        with alone_in(folder, busy):
+            yield
 
     def canary(self, version: int, percent: float, shadow_percent: float = 0) -> None:
         """Give a version the label ``canary`` and a share of the callers.
@@ -93,10 +93,7 @@ class Rollout:
         entry, available = self.entry(), self.servers.available()
         stable = entry.labels.get(STABLE) or max((each for each in available if each != version), default=None)
         if stable is None:
-            raise RolloutError(
-                f"No version but {version} answers, so there is nothing to compare it with. Drop a version in first, "
-                f"or make {version} the stable one: scenery promote {version}"
-            )
+            raise RolloutError(self._no_stable(version))
         if stable == version:
             raise RolloutError(f"Version {version} is the stable one already. Name another: scenery status lists them.")
         if entry.labels.get(CANARY) != version:
@@ -118,10 +115,13 @@ class Rollout:
             raise RolloutError("There is no canary to promote. Name a version: scenery promote N")
         self._require_published(version)
         before = entry.labels.get(STABLE) or max(self.servers.available(), default=None)
+        if before == version:
+            before = self.last_good()
+        elif before is not None:
+            # Noted first: a rollback looks for another version than the stable one, whether this succeeds or not.
+            self._write_state([each for each in self._stable_before() if each != before] + [before])
         self._relabel({STABLE: version} | ({CANARY: version} if CANARY in entry.labels else {}), keep=before)
         self._send(Split(0))
-        if before is not None and before != version:
-            self._remember(before)
         if CANARY in entry.labels:
             self._relabel({STABLE: version}, keep=before)
         return version
@@ -141,14 +141,13 @@ class Rollout:
             self._relabel({STABLE: stable}, keep=self.last_good())
             return stable
         good = self.last_good()
-        if good is None or good == stable:
+        if good is None:
             raise RolloutError(
                 "No version was stable before this one, so there is nothing to go back to. Name one: scenery promote N"
             )
-        self._require_present(good)
         self._send(None)
         self._relabel({STABLE: good}, keep=stable)
-        self._forget(good)
+        self._write_state([each for each in self._stable_before() if each != good])
         return good
 
     def entry(self) -> ModelEntry:
@@ -160,8 +159,10 @@ class Rollout:
         return read_split(self.places.traffic_file)
 
     def last_good(self) -> int | None:
-        """Return the version that was stable before the one that is now, if that is known."""
-        return next(reversed(self._stable_before()), None)
+        """Return the version that was stable before the one that is now, if that is known and it is still there."""
+        stable = self.entry().labels.get(STABLE)
+        present = versions.list_versions(self._model_dir)
+        return next((each for each in reversed(self._stable_before()) if each != stable and each in present), None)
 
     def needed(self) -> set[int]:
         """Return the versions that must stay: those that serve anywhere, have a label, or were the last good one."""
@@ -171,6 +172,18 @@ class Rollout:
         }
         good = [each for each in [self.last_good()] if each is not None]
         return {*serving, *entry.labels.values(), *entry.versions, *good}
+
+    def _no_stable(self, version: int) -> str:
+        others = [each for each in versions.list_versions(self._model_dir) if each != version]
+        if others:
+            return (
+                f"No version but {version} answers, and to all callers. Make the one that it is to be compared with "
+                f"the stable one first: scenery promote {max(others)}"
+            )
+        return (
+            f"There is no version but {version}, so there is nothing to compare it with. Publish one first, or make "
+            f"{version} the stable one: scenery promote {version}"
+        )
 
     def _require_published(self, version: int) -> None:
         """Require a version whose files are those that were published, if it says which these are."""
@@ -263,16 +276,12 @@ class Rollout:
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
-    def _remember(self, version: int) -> None:
-        self._write_state([each for each in self._stable_before() if each != version] + [version])
-
-    def _forget(self, version: int) -> None:
-        self._write_state([each for each in self._stable_before() if each != version])
-
     def _write_state(self, stable_before: list[int]) -> None:
-        staged = self._model_dir / f"{_STATE_FILE}.new"
-        staged.write_text(json.dumps({"stable_before": stable_before}) + "\n")
-        staged.replace(self._model_dir / _STATE_FILE)
+        path = self._model_dir / _STATE_FILE
+        try:
+            replace_text(path, json.dumps({"stable_before": stable_before}) + "\n")
+        except OSError as error:
+            raise RolloutError(f"{path} cannot be written: {error.strerror}. Make room and try again.") from error
 
 
 _PROXY_SECONDS = 0.5

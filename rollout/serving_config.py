@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from rollout.text_fields import TextField, read_fields
 from scenery.errors import ConfigurationError
+from scenery.files import replace_text
 from scenery.serving_config import find_model, parse, read_text
 
 KEPT = 50
@@ -66,7 +66,7 @@ def _keep(config_file: Path, text: str) -> None:
 def write_text(config_file: Path, text: str) -> None:
     """Replace the file, in one step; raises :class:`ConfigurationError` if it cannot be written."""
     try:
-        _replace(config_file, text)
+        replace_text(config_file, text)
     except OSError as error:
         raise ConfigurationError(
             f"{config_file} cannot be written: {error.strerror}. It is as it was; make room, or allow writing to its "
@@ -123,12 +123,3 @@ def _check(
         raise ConfigurationError(
             f"{config_file} is written in a way that cannot be edited safely. Put each field on a line of its own."
         )
-
-
-def _replace(path: Path, text: str) -> None:
-    staged = path.with_name(f".{path.name}.new")
-    with staged.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    staged.replace(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from scenery.errors import RolloutError
+from scenery.files import replace_text
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,8 @@ def read_split(path: Path) -> Split | None:
 
 def write_split(path: Path, split: Split) -> None:
     """Split the callers so, in one step; raises :class:`RolloutError` if that fails."""
-    staged = path.with_name(f".{path.name}.new")
     try:
-        with staged.open("w") as stream:
-            stream.write(json.dumps(vars(split)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        staged.replace(path)
+        replace_text(path, json.dumps(vars(split)) + "\n")
     except OSError as error:
         raise RolloutError(
             f"{path} cannot be written: {error.strerror}. The split is as it was; make room and try again."

@@ -7,7 +7,6 @@ same file system, flushed to disk and then renamed, which POSIX makes atomic.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scenery.errors import VersionError
+from scenery.files import flush, replace_text
 from scenery.locks import alone_in
 
 _STAGING_PREFIX = ".publishing-"
@@ -123,28 +123,14 @@ def publish(folder: Path, version: int | None = None) -> Path:
         )
     _flush(folder)
     # Before the rename: killed in between, a number is lost, and none is given twice.
-    _remember_published(folder.parent, max(number, _last_published(folder.parent)))
+    last = max(number, _last_published(folder.parent))
+    replace_text(folder.parent / _LAST_VERSION, f"{last}\n")
     folder.rename(target)
-    _flush_entry(target.parent)
+    flush(target.parent)
     return target
-
-
-def _remember_published(model_dir: Path, version: int) -> None:
-    staged = model_dir / f"{_LAST_VERSION}.new"
-    staged.write_text(f"{version}\n")
-    _flush_entry(staged)
-    staged.replace(model_dir / _LAST_VERSION)
 
 
 def _flush(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
-        _flush_entry(path)
-    _flush_entry(folder)
-
-
-def _flush_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush(path)
+    flush(folder)

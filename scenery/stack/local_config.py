@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 from scenery import contract, wire
 from scenery.errors import ConfigurationError
+from scenery.files import replace_text
 from scenery.serving_config import parse, read_text
 
 
@@ -70,9 +71,7 @@ class LocalConfig:
 
     def _write(self) -> None:
         """Replace the copy in one step: a model server may read it at any moment."""
-        staged = self.copy.with_name(f".{self.copy.name}")
-        staged.write_text(self.text)
-        staged.replace(self.copy)
+        replace_text(self.copy, self.text)
 
 
 def model_names(config_text: str) -> list[str]:

@@ -1,0 +1,36 @@
+"""Small files that others read at any moment: replaced, never rewritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give a file another text in one step; it is on disk when this returns.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the file is as it was then.
+    """
+    staged = path.with_name(f".{path.name}.new")
+    try:
+        with staged.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        staged.replace(path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Have what is known of a file or folder on disk when this returns; raises ``OSError``."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
