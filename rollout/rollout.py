@@ -204,6 +204,7 @@ class Rollout:
         ``keep`` stays loaded besides.
         """
         entry, text = self.entry(), read_text(self.places.config_file)
+        self._require_folders(labels)
         loaded = {*labels.values(), *([] if keep is None else [keep])}
         # First load: a server refuses to move a label to a version that it has not loaded.
         serving = loaded | set(entry.labels.values()) | set(self.servers.available())
@@ -215,6 +216,17 @@ class Rollout:
             self.tell(f"loaded: version {', '.join(map(str, sorted(missing)))}")
         self._step(text, loaded & on_disk, labels, lambda: self._all_mean(labels))
         self.tell("labelled: " + ", ".join(f"{label} is version {version}" for label, version in labels.items()))
+
+    def _require_folders(self, labels: Mapping[str, int]) -> None:
+        """Refuse to touch a config whose labelled versions are not on disk: a server would unload them."""
+        present = versions.list_versions(self._model_dir)
+        for label, version in labels.items():
+            if version not in present:
+                raise RolloutError(
+                    f"The folder of version {version}, the {label} one, is gone; a change of "
+                    f"{self.places.config_file} would take it out of service. Nothing was changed. Put it back, or "
+                    "promote another version: scenery promote N"
+                )
 
     def _step(self, before: str, serve: set[int], labels: Mapping[str, int], is_done: Callable[[], bool]) -> None:
         """Write the config and wait until the server follows; else write the text that was there ``before``."""

@@ -189,6 +189,12 @@ def test_what_goes_wrong_is_told_and_changes_nothing(stack):
     assert config.read_text() == before
     stack.run("promote", "1")
     before = config.read_text()
+    (stack.models / "scenery/1").rename(stack.work / "gone")
+    stack.drop(2)
+    assert "folder of version 1, the stable one, is gone" in stack.fail("canary", "2")
+    (stack.work / "gone").rename(stack.models / "scenery/1")
+    shutil.rmtree(stack.models / "scenery/2")
+    assert config.read_text() == before
     (stack.models / "scenery" / "2").mkdir()
     message = stack.fail("canary", "2")
     assert "Version 2 cannot be loaded" in message or "does not follow" in message
