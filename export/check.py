@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from export.gate.answers import TOLERANCE, largest_difference
+from export.gate.answers import TOLERANCE, largest_difference, require_pixels
 from export.loaded import LoadedVersion
 from export.trained_run import TrainedRun
-from scenery import contract
 from scenery.errors import ExportError
 
 
@@ -32,7 +29,7 @@ def check_version(folder: Path, run: TrainedRun) -> float:
             _check_description(loaded, run)
             difference = largest_difference(loaded, run.golden)
             for photo in run.golden:
-                _check_pixels(loaded, photo.read_bytes())
+                require_pixels(loaded, photo.read_bytes())
     except ExportError as error:
         raise ExportError(f"The exported version fails where a model server would run it. {error}") from error
     if not difference <= TOLERANCE:  # NaN is no answer either
@@ -49,17 +46,3 @@ def _check_description(loaded: LoadedVersion, run: TrainedRun) -> None:
         raise ExportError(f"It has the thresholds {description.thresholds}; the run has {run.thresholds}.")
     if description.labels != run.labels:
         raise ExportError(f"It describes its labels as {description.labels}; the run has {run.labels}.")
-
-
-def _check_pixels(loaded: LoadedVersion, photo: bytes) -> None:
-    """Require that both signatures score a photo alike, the pixels being those that the first one decoded."""
-    image = loaded.signatures[contract.SIGNATURE_PIXELS].inputs[contract.INPUT_IMAGE].name
-    image_bytes = loaded.signatures[contract.SIGNATURE_CLASSIFY].inputs[contract.INPUT_IMAGE_BYTES].name
-    try:
-        pixels: Any = loaded.session.run(image, {image_bytes: [photo]})
-    except tf.errors.OpError as error:
-        raise ExportError(f"It cannot decode a golden photo: {error.message}") from error
-    answer = loaded.classify(photo)
-    from_pixels = loaded.predict(contract.SIGNATURE_PIXELS, {contract.INPUT_IMAGE: pixels})[contract.OUTPUT_SCORES][0]
-    if not np.allclose(answer, from_pixels, atol=TOLERANCE):
-        raise ExportError(f"Its signatures disagree: {answer} for a photo, {from_pixels} for its own pixels.")

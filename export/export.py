@@ -55,23 +55,20 @@ def export(
     """
     with versions.staged_version(model_dir) as folder:
         number = version or versions.next_version(model_dir)
-        difference = write_version(run_dir, folder, number, max_pixels)
+        write_version(run_dir, folder, number, max_pixels)
+        difference = check_version(folder, read_run(run_dir))
         path = versions.publish(folder, number)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Exported(path, number, size, difference)
 
 
-def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> float:
-    """Write a run's model into an empty folder, and check it there.
-
-    Returns
-    -------
-    The largest difference between a served and a trained score, over the golden photos.
+def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> None:
+    """Write a run's model into an empty folder, with all that belongs to a version; nothing of it is run.
 
     Raises
     ------
     ExportError
-        As :func:`export` does.
+        If the run is incomplete, or cannot be written.
     """
     run = read_run(run_dir)
     network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
@@ -82,9 +79,7 @@ def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = co
     except tf.errors.OpError as error:  # how TensorFlow tells of a full disk
         raise ExportError(f"The version cannot be written: {error.message}. Make room, then try again.") from error
     _write_golden(folder / contract.GOLDEN_FOLDER, run.golden)
-    difference = check_version(folder, run)
     write_manifest(folder)
-    return difference
 
 
 def _write_golden(folder: Path, golden: Mapping[Path, list[float]]) -> None:

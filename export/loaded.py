@@ -21,6 +21,9 @@ from scenery.errors import ExportError
 
 Floats = npt.NDArray[np.float32]
 
+_TIMEOUT_MILLISECONDS = 60_000
+"""A graph may loop for ever."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -74,7 +77,8 @@ class LoadedVersion:
         try:
             feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
             fetches = {name: info.name for name, info in definition.outputs.items()}
-            answer: dict[str, Any] = self.session.run(fetches, feeds)
+            options = tf.compat.v1.RunOptions(timeout_in_ms=_TIMEOUT_MILLISECONDS)
+            answer: dict[str, Any] = self.session.run(fetches, feeds, options=options)
         except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
             raise ExportError(f"Its signature {signature!r} fails: {_message(error)}") from error
         return answer
@@ -84,8 +88,13 @@ class LoadedVersion:
         answer = self.predict(contract.SIGNATURE_CLASSIFY, {contract.INPUT_IMAGE_BYTES: np.array([photo], object)})
         if contract.OUTPUT_SCORES not in answer:
             raise ExportError(f"Its signature has no output 'scores'. Received: {', '.join(sorted(answer))}")
-        scores: Floats = answer[contract.OUTPUT_SCORES][0]
-        return scores
+        scores: Floats = answer[contract.OUTPUT_SCORES]
+        if scores.dtype != np.float32 or scores.ndim != 2 or len(scores) != 1:
+            raise ExportError(
+                f"Its scores of one photo must be float32 [1, labels]. Received: {scores.dtype} {list(scores.shape)}"
+            )
+        one: Floats = scores[0]
+        return one
 
     def describe(self) -> Description:
         """Return what the version says of itself; raises :class:`ExportError` if that is not well formed."""

@@ -62,7 +62,8 @@ def publish(
     waits = entry is not None and bool(entry.versions)
     serving = list(_serving(model_dir, entry))
     with versions.staged_version(model_dir) as folder:
-        _write_candidate(source, folder, versions.next_version(model_dir), max_pixels)
+        number = versions.next_version(model_dir)
+        _write_candidate(source, folder, number, max_pixels)
         verdicts = gate.judge(folder, serving)
         told = report(gate, source.resolve().name, verdicts)
         if any(each.stops for each in verdicts):
@@ -70,25 +71,40 @@ def publish(
         write_report(folder, told)
         write_manifest(folder)
         verify_manifest(folder)
-        return Published(versions.publish(folder), verdicts, told, waits)
+        return Published(versions.publish(folder, number), verdicts, told, waits)
 
 
 def _write_candidate(source: Path, folder: Path, number: int, max_pixels: int) -> None:
     if (source / "run.json").is_file():
         write_version(source, folder, number, max_pixels)
     elif (source / "saved_model.pb").is_file():
-        try:
-            shutil.copytree(source, folder, dirs_exist_ok=True)
-        except shutil.Error as error:
-            name, _, reason = error.args[0][0]
-            raise ExportError(
-                f"{name} cannot be copied: {reason}. Nothing was published; make room, or correct the permissions."
-            ) from error
+        _copy(source, folder)
     else:
         raise ExportError(
             f"{source} is neither a run (no run.json) nor a SavedModel (no saved_model.pb). Name a folder that "
             "`scenery train` or `scenery export` wrote."
         )
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy a SavedModel's files; links are not followed."""
+    for path in sorted(source.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise ExportError(
+                f"{path} is no plain file or folder, and what a link leads to might not be meant for others. Nothing "
+                f"was published. If it is, publish a copy: cp -rL {source} …"
+            )
+        target = folder / path.relative_to(source)
+        try:
+            if path.is_dir():
+                target.mkdir()
+            else:
+                shutil.copyfile(path, target)
+        except OSError as error:
+            raise ExportError(
+                f"{path} cannot be copied: {error.strerror}. Nothing was published; make room, or correct the "
+                "permissions."
+            ) from error
 
 
 def _serving(model_dir: Path, entry: ModelEntry | None) -> Iterator[tuple[int, Path]]:

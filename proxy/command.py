@@ -9,7 +9,9 @@ import click
 @click.option("--host", "listen_host", help="Address to listen on. [default: SCENERY_LISTEN_HOST, or 127.0.0.1]")
 @click.option("--port", "listen_port", type=int, help="TCP port. [default: SCENERY_LISTEN_PORT, or 8080]")
 @click.option("--model-server", help="gRPC address. [default: SCENERY_MODEL_SERVER, or 127.0.0.1:8500]")
-@click.option("--traffic-file", help="The canary's share. [default: SCENERY_TRAFFIC_FILE, or traffic.json]")
+@click.option(
+    "--traffic-file", help="The canary's share. [default: SCENERY_TRAFFIC_FILE, or models/scenery/traffic.json]"
+)
 def proxy(**flags: str | int | None) -> None:
     """Run the proxy alone, in front of a model server that runs elsewhere.
 

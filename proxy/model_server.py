@@ -121,12 +121,13 @@ class ModelServer:
         description = self.describe(scored.version)
         if len(description.labels) != len(scored.scores):
             description = self.describe(scored.version, refresh=True)
-        if len(description.labels) != len(scored.scores):
+        counts = (len(scored.scores), len(description.labels), len(description.thresholds))
+        if len(set(counts)) > 1 or not scored.scores or not all(map(math.isfinite, scored.scores)):
             raise ProblemError(
                 HTTPStatus.BAD_GATEWAY,
                 "model-server-failed",
-                f"Version {scored.version} gave {len(scored.scores)} scores and describes "
-                f"{len(description.labels)} labels. Export it again.",
+                f"Version {scored.version} gave {counts[0]} scores, not all of them numbers perhaps, and describes "
+                f"{counts[1]} labels and {counts[2]} thresholds. Take it back and export it again.",
             )
         return label_scores(description, scored.scores)
 

@@ -40,7 +40,6 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.threads,
             "graceful_timeout": GRACE_SECONDS,
             "post_worker_init": _limit_silence,
-            "child_exit": _close_figures,
             "loglevel": "warning",
             "proc_name": "scenery-proxy",
         }
@@ -66,14 +65,6 @@ def _limit_silence(worker: Any) -> None:
 def _malformed(error: ParseException) -> Response:
     """Answer a body that breaks off in its chunks, which only shows while it is read."""
     return ProblemError(HTTPStatus.BAD_REQUEST, "bad-request", f"The request is malformed: {error}.").response()
-
-
-def _close_figures(_: Any, worker: Any) -> None:
-    """Keep the counts of a worker that has ended, and forget what was true of it while it lived."""
-    if FIGURES_FOLDER in os.environ:
-        from prometheus_client.multiprocess import mark_process_dead
-
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

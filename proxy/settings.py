@@ -31,7 +31,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest request body that is read.")
     max_photos: int = Field(32, gt=0, description="Most photos in one multipart request.")
     traffic_file: Path = Field(
-        Path(contract.TRAFFIC_FILE), description="The canary's share; without the file the latest version answers all."
+        Path("models", contract.MODEL_NAME, contract.TRAFFIC_FILE),
+        description="The canary's share; without the file the latest version answers all.",
     )
     workers: int = Field(1, ge=1, description="Processes that answer requests.")
     threads: int = Field(32, ge=1, description="Requests that one process answers at a time.")

@@ -6,20 +6,16 @@ And whether the other version gets it as well, later: a share of the requests, b
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scenery import contract
+from scenery.traffic import LOOK_SECONDS, Split, parse_split
 
 log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.2
-"""How long an edit of the file may go unseen."""
 
 _BUCKETS = 10_000
 
@@ -34,12 +30,6 @@ class Route:
     """None if no other version is asked."""
 
 
-@dataclass(frozen=True)
-class _Split:
-    canary_percent: float
-    shadow_percent: float
-
-
 class Traffic:
     """The split that a file asks for: ``{"canary_percent": 10, "shadow_percent": 5}``; followed when it changes.
 
@@ -50,7 +40,7 @@ class Traffic:
         self._path = path
         self._looked_at = float("-inf")
         self._stamp: tuple[int, int, int] | None = None
-        self._split: _Split | None = None
+        self._split: Split | None = None
 
     def route(self, key: str | None) -> Route:
         """Return the label of the version to ask, and that of the other one if it is to be asked as well.
@@ -82,26 +72,14 @@ class Traffic:
         stamp = _stamp(self._path)
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
-            self._split = _read(self._path) if stamp else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.error("%s is not followed, the split stays as it was: %r", self._path, error)
-
-
-def _read(path: Path) -> _Split:
-    told = json.loads(path.read_text())
-    return _Split(
-        canary_percent=_percent("canary_percent", told["canary_percent"]),
-        shadow_percent=_percent("shadow_percent", told.get("shadow_percent", 0)),
-    )
-
-
-def _percent(name: str, value: Any) -> float:
-    percent = float(value)
-    if not 0 <= percent <= 100:
-        raise ValueError(f"{name} must lie between 0 and 100. Received: {percent}")
-    return percent
+            self._split = parse_split(self._path.read_text()) if stamp else None
+        except OSError as error:
+            log.error("%s cannot be read, the split stays as it was: %r", self._path, error)
+            return  # and looked at again
+        except ValueError as error:
+            log.error("%s is not followed, the split stays as it was: %s", self._path, error)
+        self._stamp = stamp
 
 
 def _bucket(key: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ from scenery import contract
 from scenery.errors import RolloutError
 
 if TYPE_CHECKING:
-    from rollout.judgement import Limits
     from rollout.rollout import Rollout
+    from rollout.watch import Decision, Watch
 
+_PATIENCE_SECONDS = 60.0
+"""How long to wait for another command where giving up would leave callers with a bad version."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -27,7 +30,8 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
                      help="The configuration that the model servers read."),
         click.option("--models-dir", type=click.Path(file_okay=False, path_type=Path), default="models",
                      show_default=True, help="The folder of models."),
-        click.option("--traffic-file", type=_FILE, help="What the proxies read. [default: traffic.json beside it]"),
+        click.option("--traffic-file", type=_FILE,
+                     help="What the proxies read. [default: traffic.json in the model's folder]"),
         click.option("--model-server", "model_servers", multiple=True, default=(f"127.0.0.1:{contract.GRPC_PORT}",),
                      show_default=True, help="gRPC address of a model server; once for each that reads the config."),
         click.option("--model-name", default=contract.MODEL_NAME, show_default=True, help="The servable's name."),
@@ -55,8 +59,7 @@ def _rollout(
 ) -> Rollout:
     from rollout.rollout import Places, Rollout
 
-    traffic = traffic_file or config_file.parent / contract.TRAFFIC_FILE
-    return Rollout(Places(config_file, models_dir, traffic, model_servers, model_name, wait_seconds), click.echo)
+    return Rollout(Places(config_file, models_dir, traffic_file, model_servers, model_name, wait_seconds), click.echo)
 
 
 @click.command()
@@ -125,49 +128,56 @@ def canary(
 
     With --auto it is watched: promoted if it is as good as the stable version in errors, latency
     and scores, within the limits and what chance explains; taken back if not, with the reason,
-    and exit status 1.
+    and exit status 1. It is taken back too if the watching is interrupted.
     """
     rollout = _rollout(**places)
     if not auto:
         with rollout.alone():
             rollout.canary(version, percent, shadow_percent)
         return
-    from rollout.figures import read_page
     from rollout.judgement import Limits
-
-    for proxy in proxies:
-        read_page(proxy)
-    with rollout.alone():
-        rollout.canary(version, percent, shadow_percent)
-    limits = Limits(error_margin, p99_ratio, score_distance, min_photos)
-    _watch(rollout, version, proxies, limits, watch_seconds)
-
-
-def _watch(rollout: Rollout, version: int, proxies: tuple[str, ...], limits: Limits, seconds: float) -> None:
-    from rollout.rollout import CANARY
     from rollout.watch import Watch
 
+    if not 0 < percent < 100:
+        raise click.UsageError("--auto compares two versions, so --percent must lie between 0 and 100.")
+    watch = Watch(proxies, Limits(error_margin, p99_ratio, score_distance, min_photos))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with rollout.alone():
+        rollout.canary(version, percent, shadow_percent)
     try:
-        with click.progressbar(
-            length=round(seconds), label=f"watching version {version}", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
-            decision = Watch(proxies, limits).decide(seconds, lambda passed: bar.update(round(passed)))
-    except KeyboardInterrupt:
-        click.echo("It is not watched any more and stays the canary: scenery promote, or scenery rollback", err=True)
+        decision = _watched(watch, version, watch_seconds)
+    except BaseException:
+        click.echo("Interrupted: a canary that nobody watches is taken back.", err=True)
+        _take_back(rollout, version)
         raise
     for each in decision.comparisons:
         click.echo(f"{each.name:8}  {'fine' if each.fine else 'BAD':4}  {each.detail}")
-    with rollout.alone():
-        if rollout.entry().labels.get(CANARY) != version:
-            raise RolloutError(
-                f"Version {version} is not the canary any more: somebody changed that. Nothing was done."
-            )
-        if decision.promote:
-            rollout.promote(version)
-            click.echo(f"version {version} is promoted: {decision.why}")
-            return
-        stable = rollout.rollback()
-    raise RolloutError(f"Version {version} is taken back, version {stable} answers all: {decision.why}")
+    if not decision.promote:
+        stable = _take_back(rollout, version)
+        raise RolloutError(f"Version {version} is taken back, version {stable} answers all: {decision.why}")
+    with rollout.alone(_PATIENCE_SECONDS):
+        _require_canary(rollout, version)
+        rollout.promote(version)
+    click.echo(f"version {version} is promoted: {decision.why}")
+
+
+def _watched(watch: Watch, version: int, seconds: float) -> Decision:
+    with click.progressbar(
+        length=round(seconds), label=f"watching version {version}", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        return watch.decide(seconds, lambda passed: bar.update(round(passed)))
+
+
+def _take_back(rollout: Rollout, version: int) -> int:
+    with rollout.alone(_PATIENCE_SECONDS):
+        _require_canary(rollout, version)
+        return rollout.rollback()
+
+
+def _require_canary(rollout: Rollout, version: int) -> None:
+    if rollout.labels.entry().labels.get(contract.LABEL_CANARY) != version:
+        raise RolloutError(f"Version {version} is not the canary any more: somebody changed that. Nothing was done.")
 
 
 @click.command()
@@ -188,7 +198,7 @@ def promote(version: int | None, **places: Any) -> None:
 def rollback(**places: Any) -> None:
     """Take the canary back; without one, make the version stable that was so before."""
     rollout = _rollout(**places)
-    with rollout.alone():
+    with rollout.alone(_PATIENCE_SECONDS):
         click.echo(f"version {rollout.rollback()} is stable")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import math
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -33,22 +35,27 @@ class Histogram:
         return sum(self.counts)
 
     def quantile(self, share: float) -> float:
-        """Return the bound below which at least this share of the values lies; NaN if there are none."""
+        """Return the value below which this share lies, values being spread evenly in a bin; NaN if there are none."""
         below = 0.0
-        for bound, count in zip(self.bounds, self.counts, strict=True):
+        for lower, upper, count in self._bins():
+            if count and below + count >= share * self.total:
+                return lower if math.isinf(upper) else lower + (upper - lower) * (share * self.total - below) / count
             below += count
-            if self.total and below >= share * self.total:
-                return bound
         return float("nan")
 
     def share_above(self, value: float) -> float:
-        """Return the share of the values that are surely above a value; 0 if there are none."""
+        """Return the share of the values that are above a value, likewise; 0 if there are none."""
         above = 0.0
-        lower = float("-inf")
-        for bound, count in zip(self.bounds, self.counts, strict=True):
-            above += count if lower >= value else 0
-            lower = bound
+        for lower, upper, count in self._bins():
+            if lower >= value:
+                above += count
+            elif upper > value and not math.isinf(upper):
+                above += count * (upper - value) / (upper - lower)
         return above / self.total if self.total else 0.0
+
+    def _bins(self) -> Iterator[tuple[float, float, float]]:
+        """Yield the lower bound, the upper one and the count of each bin."""
+        yield from zip((0.0, *self.bounds), self.bounds, self.counts, strict=False)
 
 
 @dataclass(frozen=True)
@@ -91,24 +98,26 @@ def read_page(proxy: str) -> Samples:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise RolloutError(
             f"The proxy at {proxy} does not tell its figures ({reason}). Start it, or name it with --proxy."
         ) from error
 
 
-def increase(before: Samples, now: Samples) -> dict[tuple[str, Labels], float]:
-    """Return what was counted in between; counts that fell were begun anew by a restart."""
-    return {key: value - before.get(key, 0) if value >= before.get(key, 0) else value for key, value in now.items()}
+def increase(before: Samples, now: Samples) -> Samples:
+    """Return what a proxy counted in between; if a count fell, it was restarted and counted from zero."""
+    if any(now.get(key, 0) < value for key, value in before.items()):
+        return now
+    return {key: value - before.get(key, 0) for key, value in now.items()}
 
 
-def added(pages: Iterable[Samples]) -> dict[tuple[str, Labels], float]:
-    """Return the sum of several proxies' counts."""
+def added(pages: Iterable[Samples]) -> Samples:
+    """Return the sum of several counts."""
     total: Counter[tuple[str, Labels]] = Counter()
     for page in pages:
         total.update(page)
-    return dict(total)
+    return total
 
 
 def figures_of(samples: Samples, version_label: str) -> Figures:

@@ -1,12 +1,13 @@
 """Is a canary as good as the stable version? A pure function of what proxies counted of both.
 
 Each comparison allows for chance: a difference counts only beyond what samples of these sizes show
-once in a hundred times when there is none.
+about once in a hundred times when there is none.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rollout.figures import Figures, Histogram
@@ -17,6 +18,11 @@ _Z = 2.33
 _KOLMOGOROV = 1.63
 """Critical value of the two-sample Kolmogorov-Smirnov test at 1 % (Smirnov 1948)."""
 _SLOWEST = 0.01
+_FEWEST = 3
+"""Fewer failures than that are nobody's fault, whatever their share: they may be one request's."""
+
+OFTEN = 3.5
+"""The same for a comparison that is made again every second: one in four thousand, so that a watch stays honest."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +53,33 @@ def judge(stable: Figures, canary: Figures, limits: Limits) -> list[Comparison]:
     return [
         _photos(stable, canary, limits),
         failures(stable, canary, limits),
-        _shares("refused", _refused(stable), _refused(canary), stable, canary, limits.error_margin),
+        _shares("refused", _refused, stable, canary, limits.error_margin, _Z),
         _latency(stable, canary, limits),
         _scores(stable, canary, limits),
     ]
 
 
-def failures(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
+def failures(stable: Figures, canary: Figures, limits: Limits, deviations: float = _Z) -> Comparison:
     """Compare the shares of photos that a version failed to answer; refusals of bad photos are none."""
-    return _shares("failed", _failed(stable), _failed(canary), stable, canary, limits.error_margin)
+    return _shares("failed", _failed, stable, canary, limits.error_margin, deviations)
 
 
 def _photos(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
-    least = min(stable.photos, canary.photos)
-    detail = f"{canary.photos} photos, {stable.photos} by the stable version ({limits.min_photos} needed of either)"
-    return Comparison("photos", least >= limits.min_photos, detail)
+    now, usual = canary.outcomes["ok"], stable.outcomes["ok"]
+    detail = f"{now} photos answered, {usual} by the stable version ({limits.min_photos} needed of either)"
+    return Comparison("photos", min(now, usual) >= limits.min_photos, detail)
 
 
-def _shares(name: str, before: int, now: int, stable: Figures, canary: Figures, margin: float) -> Comparison:
+def _shares(
+    name: str, count: Callable[[Figures], int], stable: Figures, canary: Figures, margin: float, deviations: float
+) -> Comparison:
+    now, before = count(canary), count(stable)
     share, usual = now / max(canary.photos, 1), before / max(stable.photos, 1)
     common = (now + before) / max(canary.photos + stable.photos, 1)
-    chance = _Z * math.sqrt(common * (1 - common) * (1 / max(canary.photos, 1) + 1 / max(stable.photos, 1)))
+    chance = deviations * math.sqrt(common * (1 - common) * (1 / max(canary.photos, 1) + 1 / max(stable.photos, 1)))
     allowed = usual + margin + chance
     detail = f"{share:.1%} of its photos, {usual:.1%} of the stable version's ({min(allowed, 1):.1%} allowed)"
-    return Comparison(name, share <= allowed, detail)
+    return Comparison(name, now < _FEWEST or share <= allowed, detail)
 
 
 def _latency(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
@@ -83,18 +92,21 @@ def _latency(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
 
 
 def _scores(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
-    distances = {
-        label: _distance(stable.scores[label], canary.scores[label])
-        for label in canary.scores
-        if label in stable.scores
-    }
-    if not distances:
-        return Comparison("scores", True, "no label that both versions have was scored")
-    # The label that goes furthest beyond what is allowed to it.
-    label = max(distances, key=lambda each: distances[each] - _chance(stable.scores[each], canary.scores[each]))
-    allowed = limits.score_distance + _chance(stable.scores[label], canary.scores[label])
-    detail = f"largest distance {distances[label]:.2f}, of {label} ({allowed:.2f} allowed)"
-    return Comparison("scores", distances[label] <= allowed, detail)
+    """Compare the distributions of every label of the stable version; the one that goes furthest beyond is told."""
+    missing = sorted(label for label, each in stable.scores.items() if each.total and label not in canary.scores)
+    if missing or not stable.scores:
+        told = f"{missing[0]} is not among its labels" if missing else "no scores were counted"
+        return Comparison("scores", False, told)
+    pairs = {label: (each, canary.scores[label]) for label, each in stable.scores.items() if each.total}
+    unproven = [label for label, pair in pairs.items() if min(each.total for each in pair) < limits.min_photos]
+    if unproven or not pairs:
+        return Comparison(
+            "scores", False, f"less than {limits.min_photos} scores of {', '.join(unproven) or 'any label'}"
+        )
+    label = max(pairs, key=lambda each: _distance(*pairs[each]) - _chance(*pairs[each]))
+    distance, allowed = _distance(*pairs[label]), limits.score_distance + _chance(*pairs[label])
+    detail = f"largest distance {distance:.2f}, of {label} ({allowed:.2f} allowed)"
+    return Comparison("scores", distance <= allowed, detail)
 
 
 def _distance(one: Histogram, other: Histogram) -> float:

@@ -81,7 +81,7 @@ class ModelServer:
     def _unreachable(self, error: Any) -> RolloutError:
         return RolloutError(
             f"The model server at {self.address} does not answer ({error.code().name}: {error.details()}). "
-            "Start it, or name it with --model-server. Nothing was changed."
+            "Start it, or name it with --model-server. What serves is as it was."
         )
 
 
@@ -90,6 +90,10 @@ class ModelServers:
 
     def __init__(self, addresses: Sequence[str], model_name: str) -> None:
         self.each = [ModelServer(address, model_name) for address in addresses]
+
+    def __str__(self) -> str:
+        """Return their addresses."""
+        return ", ".join(server.address for server in self.each)
 
     def available(self) -> list[int]:
         """Return the versions that answer on every server, lowest first; raises as a single one does."""

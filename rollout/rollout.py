@@ -1,37 +1,29 @@
-"""Moving the labels ``stable`` and ``canary``, and the traffic with them, so that no request is lost.
+"""Giving versions to callers, and taking them back, so that no request is lost.
 
-The order is always: load, then label, then send traffic; and backwards the other way round. Each
-step waits until the model server really does what was asked, and a step that fails is undone.
-The version that was stable before stays loaded, so that :meth:`Rollout.rollback` need not load it.
+The order is always: load, then label, then send callers; and backwards the other way round. Each
+step waits until the model servers really do what was asked, and a step that fails is undone.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rollout.model_server import AVAILABLE, END, ModelServers
-from rollout.serving_config import write_entry, write_text
-from rollout.traffic import Split, read_split, write_split
+from rollout.labels import CANARY, STABLE, Labels
+from rollout.memory import Memory
+from rollout.model_server import END, ModelServers
+from rollout.traffic import read_split, write_split
 from scenery import contract, versions
-from scenery.errors import ConfigurationError, RolloutError
-from scenery.files import replace_text
-from scenery.locks import alone_in
+from scenery.errors import RolloutError
+from scenery.locks import alone
 from scenery.manifest import verify_manifest
-from scenery.serving_config import ModelEntry, read_entry, read_text
+from scenery.traffic import LOOK_SECONDS, Split
 
-STABLE, CANARY = contract.LABEL_STABLE, contract.LABEL_CANARY
-
-_LOOK_SECONDS = 0.1
-_FOLLOW_SECONDS = 2.5
-"""Longer than a server takes to see a config: a step is undone only when it has forgotten it."""
-_SETTLE_SECONDS = 4.0
-"""Until then an error may be that of another model under the same number: the server has not looked again yet."""
-_STATE_FILE = ".rollout.json"
+_PROXY_SECONDS = LOOK_SECONDS + 0.3
+"""Longer than a proxy takes to see the file."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +32,23 @@ class Places:
 
     config_file: Path
     models_dir: Path
-    traffic_file: Path
+    traffic_file: Path | None = None
+    """``traffic.json`` in the model's folder, if None."""
     model_servers: tuple[str, ...] = (f"127.0.0.1:{contract.GRPC_PORT}",)
     """Every one that reads the config."""
     model_name: str = contract.MODEL_NAME
     wait_seconds: float = 60.0
     """How long a server may take to do what was asked."""
+
+    @property
+    def model_dir(self) -> Path:
+        """The folder of the model's versions."""
+        return self.models_dir / self.model_name
+
+    @property
+    def traffic(self) -> Path:
+        """What the proxies read."""
+        return self.traffic_file or self.model_dir / contract.TRAFFIC_FILE
 
 
 @dataclass
@@ -56,19 +59,28 @@ class Rollout:
     tell: Callable[[str], None] = lambda _: None
     """Called with a sentence for each step that is done."""
     servers: ModelServers = field(init=False)
+    labels: Labels = field(init=False)
 
     def __post_init__(self) -> None:
-        self.servers = ModelServers(self.places.model_servers, self.places.model_name)
-        self._model_dir = self.places.models_dir / self.places.model_name
+        places = self.places
+        self.servers = ModelServers(places.model_servers, places.model_name)
+        self.labels = Labels(self.servers, places.config_file, places.model_dir, places.wait_seconds)
+        self._memory = Memory(places.model_dir)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold ``serving.config`` against other commands; raises :class:`RolloutError` if one is at work."""
-        folder = self.places.config_file.resolve().parent
+    def alone(self, patience_seconds: float = 0) -> Iterator[None]:
+        """Hold ``serving.config`` against other commands.
+
+        Raises
+        ------
+        RolloutError
+            If another one is at work for longer than ``patience_seconds``.
+        ConfigurationError
+            If the file's folder is not there or cannot be written to.
+        """
+        config_file = self.places.config_file.resolve()
         busy = RolloutError(f"Another command is changing {self.places.config_file}. Wait until it has ended.")
-        if not folder.is_dir():
-            raise ConfigurationError(f"There is no folder {folder}. Name the file with --config.")
-        with alone_in(folder, busy):
+        with alone(config_file.with_name(f".{config_file.name}.lock"), busy, patience_seconds):
             yield
 
     def canary(self, version: int, percent: float, shadow_percent: float = 0) -> None:
@@ -90,16 +102,23 @@ class Rollout:
             If its files are not those that were published.
         """
         self._require_published(version)
-        entry, available = self.entry(), self.servers.available()
-        stable = entry.labels.get(STABLE) or max((each for each in available if each != version), default=None)
+        entry = self.labels.entry()
+        stable = entry.labels.get(STABLE) or self._highest_but(version)
         if stable is None:
             raise RolloutError(self._no_stable(version))
         if stable == version:
             raise RolloutError(f"Version {version} is the stable one already. Name another: scenery status lists them.")
-        if entry.labels.get(CANARY) != version:
-            self._send(None)
-        self._relabel({STABLE: stable, CANARY: version})
-        self._send(Split(percent, shadow_percent))
+        self.labels.require_folders({STABLE: stable})
+        with self._split_kept():
+            if STABLE not in entry.labels or self._readable_split() is None:
+                # Until labels decide, the highest version that is loaded would answer all.
+                self._label({STABLE: stable})
+                self._send(Split(0))
+            self._load(version)
+            if entry.labels.get(CANARY) != version:
+                self._send(Split(0))
+            self._label({STABLE: stable, CANARY: version}, keep=self.last_good())
+            self._send(Split(percent, shadow_percent))
 
     def promote(self, version: int | None = None) -> int:
         """Make a version, by default the canary, the stable one for all callers; returns it.
@@ -109,72 +128,70 @@ class Rollout:
         RolloutError
             As for :meth:`canary`, or if there is no canary to promote.
         """
-        entry = self.entry()
-        version = version or entry.labels.get(CANARY)
+        labels = self.labels.entry().labels
+        version = version or labels.get(CANARY)
         if version is None:
             raise RolloutError("There is no canary to promote. Name a version: scenery promote N")
         self._require_published(version)
-        before = entry.labels.get(STABLE) or max(self.servers.available(), default=None)
-        if before == version:
-            before = self.last_good()
-        elif before is not None:
-            # Noted first: a rollback looks for another version than the stable one, whether this succeeds or not.
-            self._write_state([each for each in self._stable_before() if each != before] + [before])
-        self._relabel({STABLE: version} | ({CANARY: version} if CANARY in entry.labels else {}), keep=before)
+        before = labels.get(STABLE) or max(self.servers.available(), default=None)
+        keep = self.last_good() if before == version else before
+        with self._memory.remembered(None if before == version else before):
+            self._load(version)
+            self._label({STABLE: version} | ({CANARY: version} if CANARY in labels else {}), keep)
         self._send(Split(0))
-        if CANARY in entry.labels:
-            self._relabel({STABLE: version}, keep=before)
+        if CANARY in labels:
+            self._label({STABLE: version}, keep)
         return version
 
     def rollback(self) -> int:
         """Take the canary back, or, if there is none, make the last good version stable again; returns the stable one.
+
+        What is taken back is unloaded: it is likely the highest, which callers without a label get.
 
         Raises
         ------
         RolloutError
             If no earlier version is remembered, or the server does not follow.
         """
-        entry = self.entry()
-        stable = entry.labels.get(STABLE)
-        if CANARY in entry.labels and stable is not None:
-            self._send(None)
-            self._relabel({STABLE: stable}, keep=self.last_good())
+        labels = self.labels.entry().labels
+        stable, good = labels.get(STABLE), self.last_good()
+        if CANARY in labels and stable is not None:
+            self._send(Split(0))
+            self.labels.require_folders({STABLE: stable})
+            self._label({STABLE: stable}, keep=good)
             return stable
-        good = self.last_good()
         if good is None:
             raise RolloutError(
                 "No version was stable before this one, so there is nothing to go back to. Name one: scenery promote N"
             )
-        self._send(None)
-        self._relabel({STABLE: good}, keep=stable)
-        self._write_state([each for each in self._stable_before() if each != good])
+        self._load(good)
+        self._label({STABLE: good})
+        self._send(Split(0))
+        self._memory.forget_from(good)
         return good
 
-    def entry(self) -> ModelEntry:
-        """Return what ``serving.config`` says of the model; raises :class:`ConfigurationError`."""
-        return read_entry(self.places.config_file, self.places.model_name)
-
     def split(self) -> Split | None:
-        """Return how the callers are split, or None if they are not."""
-        return read_split(self.places.traffic_file)
+        """Return how the callers are split, or None if they are not; raises :class:`RolloutError`."""
+        return read_split(self.places.traffic)
 
     def last_good(self) -> int | None:
         """Return the version that was stable before the one that is now, if that is known and it is still there."""
-        stable = self.entry().labels.get(STABLE)
-        present = versions.list_versions(self._model_dir)
-        return next((each for each in reversed(self._stable_before()) if each != stable and each in present), None)
+        present = versions.list_versions(self.places.model_dir)
+        return self._memory.last_good(self.labels.entry().labels.get(STABLE), present)
 
     def needed(self) -> set[int]:
         """Return the versions that must stay: those that serve anywhere, have a label, or were the last good one."""
-        entry = self.entry()
-        serving = {
-            version for server in self.servers.each for version, each in server.states().items() if each.state != END
-        }
+        entry = self.labels.entry()
+        states = [server.states() for server in self.servers.each]
+        serving = {version for each in states for version, state in each.items() if state.state != END}
         good = [each for each in [self.last_good()] if each is not None]
         return {*serving, *entry.labels.values(), *entry.versions, *good}
 
+    def _highest_but(self, version: int) -> int | None:
+        return max((each for each in self.servers.available() if each != version), default=None)
+
     def _no_stable(self, version: int) -> str:
-        others = [each for each in versions.list_versions(self._model_dir) if each != version]
+        others = [each for each in versions.list_versions(self.places.model_dir) if each != version]
         if others:
             return (
                 f"No version but {version} answers, and to all callers. Make the one that it is to be compared with "
@@ -186,115 +203,48 @@ class Rollout:
         )
 
     def _require_published(self, version: int) -> None:
-        """Require a version whose files are those that were published, if it says which these are."""
-        self._require_present(version)
-        verify_manifest(versions.version_folder(self._model_dir, version))
-
-    def _require_present(self, version: int) -> None:
-        present = versions.list_versions(self._model_dir)
+        """Require a version whose files are those that were published, as far as it says which these are."""
+        present = versions.list_versions(self.places.model_dir)
         if version not in present:
             raise RolloutError(
-                f"There is no version {version} in {self._model_dir}; there are "
+                f"There is no version {version} in {self.places.model_dir}; there are "
                 f"{', '.join(map(str, present)) or 'none'}. Nothing was changed."
             )
+        if verify_manifest(versions.version_folder(self.places.model_dir, version)) is None:
+            self.tell(f"not checked: version {version} came without a manifest, by other means than scenery publish")
 
-    def _relabel(self, labels: Mapping[str, int], keep: int | None = None) -> None:
-        """Load what the labels name, then move them; undone if the server does not follow.
+    def _load(self, version: int) -> None:
+        if self.labels.load({version}):
+            self.tell(f"loaded: version {version}")
 
-        ``keep`` stays loaded besides.
-        """
-        entry, text = self.entry(), read_text(self.places.config_file)
-        self._require_folders(labels)
-        loaded = {*labels.values(), *([] if keep is None else [keep])}
-        # First load: a server refuses to move a label to a version that it has not loaded.
-        serving = loaded | set(entry.labels.values()) | set(self.servers.available())
-        on_disk = set(versions.list_versions(self._model_dir))
-        missing = set(labels.values()) - set(self.servers.available())
-        if missing:
-            began = time.monotonic()
-            self._step(text, serving & on_disk, entry.labels, lambda: self._all_load(missing, began))
-            self.tell(f"loaded: version {', '.join(map(str, sorted(missing)))}")
-        self._step(text, loaded & on_disk, labels, lambda: self._all_mean(labels))
+    def _label(self, labels: dict[str, int], keep: int | None = None) -> None:
+        self.labels.move(labels, keep)
         self.tell("labelled: " + ", ".join(f"{label} is version {version}" for label, version in labels.items()))
 
-    def _require_folders(self, labels: Mapping[str, int]) -> None:
-        """Refuse to touch a config whose labelled versions are not on disk: a server would unload them."""
-        present = versions.list_versions(self._model_dir)
-        for label, version in labels.items():
-            if version not in present:
-                raise RolloutError(
-                    f"The folder of version {version}, the {label} one, is gone; a change of "
-                    f"{self.places.config_file} would take it out of service. Nothing was changed. Put it back, or "
-                    "promote another version: scenery promote N"
-                )
-
-    def _step(self, before: str, serve: set[int], labels: Mapping[str, int], is_done: Callable[[], bool]) -> None:
-        """Write the config and wait until the server follows; else write the text that was there ``before``."""
-        places = self.places
-        write_entry(places.config_file, places.model_name, sorted(serve), labels)
-        deadline = time.monotonic() + places.wait_seconds
-        try:
-            while not is_done():
-                if time.monotonic() > deadline:
-                    raise RolloutError(
-                        f"The model server at {', '.join(places.model_servers)} does not follow "
-                        f"{places.config_file} within "
-                        f"{places.wait_seconds:g} s. Does it read that file, and again "
-                        "(--model_config_file_poll_wait_seconds)? The file is as it was."
-                    )
-                time.sleep(_LOOK_SECONDS)
-        except RolloutError:
-            write_text(places.config_file, before)
-            time.sleep(_FOLLOW_SECONDS)
-            raise
-        except BaseException:
-            write_text(places.config_file, before)
-            raise
-
-    def _all_load(self, wanted: set[int], began: float) -> bool:
-        is_news = time.monotonic() - began > _SETTLE_SECONDS
-        done = True
-        for server in self.servers.each:
-            states = server.states()
-            for version in sorted(wanted):
-                state = states.get(version)
-                if is_news and state is not None and state.state == END and state.error:
-                    raise RolloutError(
-                        f"Version {version} cannot be loaded by {server.address}: {state.error} What served goes on. "
-                        "Remove the version, or publish it again."
-                    )
-                done &= state is not None and state.state == AVAILABLE
-        return done
-
-    def _all_mean(self, labels: Mapping[str, int]) -> bool:
-        return all(self.servers.means(label, labels.get(label)) for label in (STABLE, CANARY))
-
-    def _send(self, split: Split | None) -> None:
-        """Split the callers, and give the proxies the time to see it; None takes a split back, if there is one."""
-        before = self.split()
-        split = split or (before and Split(0))
-        if split is None or split == before:
+    def _send(self, split: Split) -> None:
+        """Split the callers, and give the proxies the time to see it."""
+        if self._readable_split() == split:
             return
-        write_split(self.places.traffic_file, split)
+        write_split(self.places.traffic, split)
         time.sleep(_PROXY_SECONDS)
         share = f"{split.canary_percent:g} % of the callers to the canary"
         shadow = f"; {split.shadow_percent:g} % of the requests to both" if split.shadow_percent else ""
         self.tell(f"sent: {share if split.canary_percent else 'all callers to the stable version'}{shadow}")
 
-    def _stable_before(self) -> list[int]:
+    def _readable_split(self) -> Split | None:
+        """Return the split; a file that cannot be read is none, and is written anew."""
         try:
-            remembered = json.loads((self._model_dir / _STATE_FILE).read_text())["stable_before"]
-            return [int(each) for each in remembered]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
+            return self.split()
+        except RolloutError:
+            return None
 
-    def _write_state(self, stable_before: list[int]) -> None:
-        path = self._model_dir / _STATE_FILE
+    @contextmanager
+    def _split_kept(self) -> Iterator[None]:
+        """Split the callers as before, if a step fails."""
+        before = self._readable_split()
         try:
-            replace_text(path, json.dumps({"stable_before": stable_before}) + "\n")
-        except OSError as error:
-            raise RolloutError(f"{path} cannot be written: {error.strerror}. Make room and try again.") from error
-
-
-_PROXY_SECONDS = 0.5
-"""Longer than a proxy takes to see the file."""
+            yield
+        except BaseException:
+            if before is not None and self._readable_split() != before:
+                write_split(self.places.traffic, before)
+            raise

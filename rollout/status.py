@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollout.figures import Shadow, added, read_page, shadow_of
+from rollout.labels import CANARY, STABLE
 from rollout.model_server import ModelServer, VersionState
-from rollout.rollout import CANARY, STABLE, Rollout
-from rollout.traffic import Split
+from rollout.rollout import Rollout
 from scenery import versions
 from scenery.errors import RolloutError
+from scenery.traffic import Split
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rollout.figures import Figures, Samples, added, figures_of, increase, read_page
-from rollout.judgement import Comparison, Limits, failures, judge
-from rollout.rollout import CANARY, STABLE
+from rollout.judgement import OFTEN, Comparison, Limits, failures, judge
+from rollout.labels import CANARY, STABLE
 from scenery.errors import RolloutError
 
 LOOK_SECONDS = 1.0
@@ -31,8 +31,8 @@ class Watch:
     def __init__(self, proxies: Sequence[str], limits: Limits) -> None:
         """Begin to count; raises :class:`RolloutError` if a proxy does not tell its figures."""
         self._limits = limits
-        self._begun = {proxy: read_page(proxy) for proxy in proxies}
-        self._now: dict[str, Samples] = dict(self._begun)
+        self._latest = {proxy: read_page(proxy) for proxy in proxies}
+        self._counted: Samples = {}
 
     def decide(self, seconds: float, progress: Callable[[float], None] = lambda _: None) -> Decision:
         """Watch for ``seconds``, or until the canary fails too often, and decide.
@@ -42,33 +42,33 @@ class Watch:
         progress
             Called with the seconds that went by since its last call.
         """
-        began = looked = heard = time.monotonic()
-        while (now := time.monotonic()) - began < seconds:
-            time.sleep(min(LOOK_SECONDS, max(0.0, began + seconds - now)))
+        looked = heard = time.monotonic()
+        end = looked + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(LOOK_SECONDS, left))
             progress(time.monotonic() - looked)
             looked = time.monotonic()
             try:
                 self._look()
-                heard = looked
             except RolloutError as error:
                 if looked - heard > _SILENT_SECONDS:
                     return Decision(False, str(error), self._judge())
                 continue
-            stable, canary = self._figures()
-            failed = failures(stable, canary, self._limits)
-            if not failed.fine and canary.photos >= self._limits.min_photos / 5:
+            heard = looked
+            failed = failures(*self._figures(), self._limits, OFTEN)
+            if not failed.fine:
                 return Decision(False, f"failed: {failed.detail}", self._judge())
         comparisons = self._judge()
         bad = [f"{each.name}: {each.detail}" for each in comparisons if not each.fine]
         return Decision(not bad, "; ".join(bad) or f"nothing is worse after {seconds:g} s", comparisons)
 
     def _look(self) -> None:
-        for proxy in self._begun:
-            self._now[proxy] = read_page(proxy)
+        for proxy, before in self._latest.items():
+            self._latest[proxy] = read_page(proxy)
+            self._counted = added([self._counted, increase(before, self._latest[proxy])])
 
     def _figures(self) -> tuple[Figures, Figures]:
-        samples = added(increase(self._begun[proxy], self._now[proxy]) for proxy in self._begun)
-        return figures_of(samples, STABLE), figures_of(samples, CANARY)
+        return figures_of(self._counted, STABLE), figures_of(self._counted, CANARY)
 
     def _judge(self) -> list[Comparison]:
         return judge(*self._figures(), self._limits)

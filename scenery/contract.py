@@ -44,10 +44,13 @@ LABEL_CANARY: Final = "canary"
 """The labels of versions that ``serving.config`` gives, and that the proxy splits its traffic between."""
 
 TRAFFIC_FILE: Final = "traffic.json"
-"""Beside ``serving.config``: ``{"canary_percent": 10, "shadow_percent": 0}``.
+"""In the model's folder: ``{"canary_percent": 10, "shadow_percent": 0}``.
 
 Without it all requests go to the latest version.
 """
+
+ROLLOUT_FILE: Final = ".rollout.json"
+"""In the model's folder: the versions that were stable before."""
 
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 GOLDEN_FOLDER: Final = "assets.extra/golden"

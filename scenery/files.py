@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
     """Give a file another text in one step; it is on disk when this returns.
 
+    A link stays one, and a file that is replaced keeps its permissions.
+
     Raises
     ------
     OSError
-        If it cannot be written; the file is as it was then.
+        If it cannot be written; the file has its old text, or the new one whole.
     """
+    path = path.resolve()
     staged = path.with_name(f".{path.name}.new")
     try:
         with staged.open("w") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, staged)
         staged.replace(path)
     except OSError:
         staged.unlink(missing_ok=True)

@@ -1,28 +1,49 @@
-"""One command at a time on a folder: a lock that the kernel gives back when its holder ends, however it ends."""
+"""One command at a time: a lock that the kernel gives back when its holder ends, however it ends."""
 
 from __future__ import annotations
 
 import fcntl
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scenery.errors import SceneryError
+from scenery.errors import ConfigurationError, SceneryError
+
+_LOOK_SECONDS = 0.1
 
 
 @contextmanager
-def alone_in(folder: Path, otherwise: SceneryError) -> Iterator[None]:
-    """Hold ``folder`` against other holders of this lock; raises ``otherwise`` if one holds it already.
+def alone(lock_file: Path, otherwise: SceneryError, patience_seconds: float = 0) -> Iterator[None]:
+    """Hold a file against other holders of this lock (flock(2)); who only reads is not held up.
 
-    The lock is on the folder itself (flock(2)), so no file is left behind; who only reads is not held up.
+    The file is made if it is missing, and left: one that is removed could be held twice.
+
+    Raises
+    ------
+    SceneryError
+        ``otherwise``, if another process holds it for longer than ``patience_seconds``.
+    ConfigurationError
+        If the file cannot be made.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise otherwise from error
+        stream = lock_file.open("a")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{lock_file.parent} cannot be written to: {error.strerror}. Make it, or correct its permissions."
+        ) from error
+    with stream:
+        deadline = time.monotonic() + patience_seconds
+        while not _take(stream.fileno()):
+            if time.monotonic() > deadline:
+                raise otherwise
+            time.sleep(_LOOK_SECONDS)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

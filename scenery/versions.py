@@ -15,10 +15,11 @@ from pathlib import Path
 
 from scenery.errors import VersionError
 from scenery.files import flush, replace_text
-from scenery.locks import alone_in
+from scenery.locks import alone
 
 _STAGING_PREFIX = ".publishing-"
 _LAST_VERSION = ".last-version"
+_LOCK = ".publishing.lock"
 _MAX_DIGITS = 64
 
 
@@ -78,7 +79,7 @@ def staged_version(model_dir: Path) -> Iterator[Path]:
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
         busy = VersionError(f"Another command is writing a version into {model_dir}. Wait until it has ended.")
-        with alone_in(model_dir, busy):
+        with alone(model_dir / _LOCK, busy):
             _remove_staged(model_dir)
             try:
                 folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=model_dir))
@@ -99,7 +100,7 @@ def _remove_staged(model_dir: Path) -> None:
 
 
 def publish(folder: Path, version: int | None = None) -> Path:
-    """Flush ``folder`` to disk and rename it to a number beside it, in one step.
+    """Flush ``folder`` to disk, readable by all, and rename it to a number beside it, in one step.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def publish(folder: Path, version: int | None = None) -> Path:
             f"Version {number} of {folder.parent} exists already, and versions are never overwritten. "
             "Leave the number out to take the next one, or remove that folder first."
         )
-    _flush(folder)
+    _settle(folder)
     # Before the rename: killed in between, a number is lost, and none is given twice.
     last = max(number, _last_published(folder.parent))
     replace_text(folder.parent / _LAST_VERSION, f"{last}\n")
@@ -130,7 +131,8 @@ def publish(folder: Path, version: int | None = None) -> Path:
     return target
 
 
-def _flush(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
+def _settle(folder: Path) -> None:
+    """Let servers of other users read what is in a folder, and have it on disk."""
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
         flush(path)
-    flush(folder)

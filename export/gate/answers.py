@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from export.gate.verdict import Finding
 from export.loaded import LoadedVersion
@@ -59,10 +61,33 @@ def largest_difference(loaded: LoadedVersion, golden: Mapping[Path, list[float]]
     return float(np.abs(np.array(served) - np.array(trained)).max())
 
 
+def require_pixels(loaded: LoadedVersion, photo: bytes) -> None:
+    """Require that both signatures score a photo alike, the pixels being those that the first one decoded.
+
+    Raises
+    ------
+    ExportError
+        If they do not.
+    """
+    image = loaded.signatures[contract.SIGNATURE_PIXELS].inputs[contract.INPUT_IMAGE].name
+    image_bytes = loaded.signatures[contract.SIGNATURE_CLASSIFY].inputs[contract.INPUT_IMAGE_BYTES].name
+    try:
+        pixels: Any = loaded.session.run(image, {image_bytes: [photo]})
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        raise ExportError(f"A golden photo's pixels cannot be had from it: {error}") from error
+    answer = loaded.classify(photo)
+    from_pixels = loaded.predict(contract.SIGNATURE_PIXELS, {contract.INPUT_IMAGE: pixels})[contract.OUTPUT_SCORES][0]
+    if not np.allclose(answer, from_pixels, atol=TOLERANCE):
+        raise ExportError(f"Its signatures disagree: {answer} for a photo, {from_pixels} for its own pixels.")
+
+
 def check_golden(loaded: LoadedVersion) -> Finding:
-    """Compare the answers to the golden photos with the trained network's."""
+    """Compare the answers to the golden photos with the trained network's, by both signatures if there are two."""
     golden = read_golden(loaded.folder)
     difference = largest_difference(loaded, golden)
+    if contract.SIGNATURE_PIXELS in loaded.signatures:
+        for photo in golden:
+            require_pixels(loaded, photo.read_bytes())
     figures = {"photos": len(golden), "largest_difference": difference, "tolerance": TOLERANCE}
     detail = f"{len(golden)} photos, at most {difference:.1g} from the trained network ({TOLERANCE:g} allowed)"
     return Finding(difference <= TOLERANCE, detail, figures)  # NaN is no answer either
@@ -97,7 +122,11 @@ def _replay(loaded: LoadedVersion, log: wire.PredictionLog) -> None:
         raise ExportError(f"A warmup request is a {kind}; the gate replays Predict requests only.")
     request = log.predict_log.request
     signature = request.model_spec.signature_name or contract.SIGNATURE_CLASSIFY
-    loaded.predict(signature, {name: _array(tensor) for name, tensor in request.inputs.items()})
+    try:
+        inputs = {name: _array(tensor) for name, tensor in request.inputs.items()}
+    except (TypeError, ValueError, DecodeError) as error:
+        raise ExportError(f"A warmup request has an input that is no tensor: {error}") from error
+    loaded.predict(signature, inputs)
 
 
 def _array(tensor: wire.TensorProto) -> np.ndarray:

@@ -75,14 +75,15 @@ class Gate:
             try:
                 candidate = stack.enter_context(LoadedVersion(folder))
             except ExportError as error:
-                check("golden", lambda error=error: _raise(error))  # type: ignore[misc]
+                unloadable = Finding(False, str(error))
+                check("golden", lambda: unloadable)
                 return skip_rest("it cannot be loaded")
             baseline = _load_serving(serving, stack)
             check("golden", lambda: check_golden(candidate))
             check("describe", lambda: check_describe(candidate))
             check("warmup", lambda: check_warmup(candidate))
-            check("quality", lambda: self._check_quality(candidate, baseline))
-            check("latency", lambda: self._check_latency(candidate, baseline))
+            check("quality", lambda: self._check_quality(candidate, baseline()))
+            check("latency", lambda: self._check_latency(candidate, baseline()))
         return verdicts
 
     def _check_quality(self, candidate: LoadedVersion, baseline: Serving | None) -> Finding:
@@ -144,14 +145,22 @@ def report(gate: Gate, source: str, verdicts: list[Verdict]) -> Mapping[str, Any
     }
 
 
-def _load_serving(serving: Iterable[tuple[int, Path]], stack: ExitStack) -> Serving | None:
+def _load_serving(serving: Iterable[tuple[int, Path]], stack: ExitStack) -> Callable[[], Serving | None]:
+    """Load the first version that can be; returns how to have it, None if there is none to load.
+
+    What is returned raises :class:`ExportError` if there are versions, and none can be loaded.
+    """
+    failed: list[str] = []
     for number, folder in serving:
         try:
-            return Serving(number, stack.enter_context(LoadedVersion(folder)))
-        except ExportError:
-            continue  # No model server serves it either.
-    return None
+            loaded = Serving(number, stack.enter_context(LoadedVersion(folder)))
+        except ExportError as error:
+            failed.append(f"Version {number} is what it should be compared with. {error}")
+            continue
+        return lambda: loaded
 
+    def nothing() -> None:
+        if failed:
+            raise ExportError(failed[0])
 
-def _raise(error: ExportError) -> Finding:
-    raise error
+    return nothing

@@ -64,15 +64,18 @@ def check_quality(candidate: LoadedVersion, serving: Serving | None, evaluation:
 
 
 def measure(loaded: LoadedVersion, evaluation: Evaluation) -> Figures:
-    """Return a version's figures for each of its labels that some photo has.
+    """Return a version's figures for each of its labels.
 
     Raises
     ------
     ExportError
-        If a photo cannot be scored, or a label has no column.
+        If a photo cannot be scored, or a label has no column or no photo.
     """
     description = loaded.describe()
     targets = evaluation.targets(description.labels)
+    unseen = [label for label, column in zip(description.labels, targets.T, strict=True) if not column.any()]
+    if unseen:
+        raise ExportError(f"No photo of {evaluation.table} has the label {unseen[0]!r}. Add some, to judge it by.")
     with click.progressbar(
         evaluation.photos, label=f"scoring by {loaded.folder.name}", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as photos:
@@ -88,7 +91,6 @@ def measure(loaded: LoadedVersion, evaluation: Evaluation) -> Figures:
             "average_precision": round(float(average_precision_score(targets[:, place], scores[:, place])), 4),
         }
         for place, label in enumerate(description.labels)
-        if targets[:, place].any()
     }
 
 

@@ -44,7 +44,7 @@ def judge(check: str, is_forced: bool, look: Callable[[], Finding]) -> Verdict:
     """Make a check; what it raises on purpose is a refusal."""
     try:
         finding = look()
-    except (ExportError, VersionError) as error:
+    except (ExportError, VersionError, OSError) as error:
         finding = Finding(False, str(error))
     outcome: Outcome = "passed" if finding.fine else "forced" if is_forced else "refused"
     return Verdict(check, outcome, finding.detail, finding.figures)

@@ -148,7 +148,7 @@ def _proxy_command(options: StackOptions) -> list[str]:
         "--model-server",
         f"{MODEL_SERVER_HOST}:{options.grpc_port}",
         "--traffic-file",
-        str(options.config_file.parent / contract.TRAFFIC_FILE),
+        str(options.models_dir / contract.MODEL_NAME / contract.TRAFFIC_FILE),
     ]
     return [sys.executable, "-m", "scenery", "proxy", *flags]
 

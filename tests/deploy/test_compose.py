@@ -36,9 +36,10 @@ def test_ports_and_paths_are_the_contracts(services):
 
 def test_both_follow_a_rollout(services):
     """The files that rollouts replace are seen by way of their folder, and the model server reads its own again."""
-    for service in services.values():
-        assert "./:/etc/scenery:ro" in service["volumes"]
-    assert services["proxy"]["environment"]["SCENERY_TRAFFIC_FILE"] == f"/etc/scenery/{contract.TRAFFIC_FILE}"
+    assert "./:/etc/scenery:ro" in services["model-server"]["volumes"]
+    assert services["proxy"]["volumes"] == [f"./models:{contract.CONFIG_ROOT}:ro"]
+    traffic_file = f"{contract.CONFIG_ROOT}/{contract.MODEL_NAME}/{contract.TRAFFIC_FILE}"
+    assert services["proxy"]["environment"]["SCENERY_TRAFFIC_FILE"] == traffic_file
     flags = services["model-server"]["command"]
     assert "--model_config_file_poll_wait_seconds=1" in flags
     assert "--allow_version_labels_for_unavailable_models=true" in flags

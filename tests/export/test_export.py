@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from export.freeze import fold_batch_norms, freeze
-from scenery import contract
+from scenery import contract, versions
 from scenery.errors import ExportError
 from tests.processes import PHOTOS
 
@@ -125,7 +125,7 @@ def test_an_export_that_answers_otherwise_is_not_published(run_dir, tmp_path):
     scores.write_text(json.dumps(golden))
     with pytest.raises(ExportError, match="away from the trained network"):
         export(changed, tmp_path / "models")
-    assert list((tmp_path / "models").iterdir()) == []
+    assert versions.list_versions(tmp_path / "models") == []
 
 
 @pytest.mark.parametrize("missing", ["run.json", "golden/scores.json", "best.keras"])
@@ -176,7 +176,7 @@ def test_a_taken_version_is_an_error(run_dir, exported):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "exists already" in done.stderr.splitlines()[-1]
-    assert sorted(child.name for child in exported.iterdir()) == [".last-version", "1"]
+    assert sorted(child.name for child in exported.iterdir()) == [".last-version", ".publishing.lock", "1"]
 
 
 def test_folding_keeps_the_function():

@@ -38,9 +38,11 @@ def test_the_same_figures_are_fine():
 
 def test_too_few_photos_prove_nothing():
     """Neither version may have been asked too seldom."""
-    assert bad(figures(ok=99)) == {"photos"}
-    assert bad(figures(), stable=figures(ok=10)) == {"photos"}
-    assert bad(Figures(), stable=Figures()) == {"photos"}
+    assert bad(figures(ok=99)) == {"photos", "scores"}
+    assert bad(figures(), stable=figures(ok=10)) == {"photos", "scores"}
+    assert bad(Figures(), stable=Figures()) == {"photos", "scores"}
+    refused = Figures(Counter({contract.REFUSED_DAMAGED: 200}))
+    assert bad(refused, stable=refused) == {"photos", "scores"}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,15 @@ def test_one_error_in_a_hundred_may_be_chance():
     """A single failure of few photos does not condemn; the same share of many does."""
     assert bad(figures(ok=100, model_server_failed=2)) == set()
     assert bad(figures(ok=10_000, model_server_failed=300), stable=figures(ok=10_000)) == {"failed"}
+
+
+def test_scores_that_are_no_numbers_or_of_other_labels_are_bad():
+    """A canary whose scores are not in the figures, or that lost a label, is not promoted."""
+    nan = Figures(Counter({"ok": 1000}), Histogram(BOUNDS, FAST), {"beach": Histogram(TENTHS, (0,) * 10)})
+    assert bad(nan) == {"scores"}
+    other = Figures(Counter({"ok": 1000}), Histogram(BOUNDS, FAST), {"shore": Histogram(TENTHS, SURE)})
+    (told,) = (each for each in judge(figures(), other, Limits()) if not each.fine)
+    assert told.detail == "beach is not among its labels"
 
 
 def test_slower_photos_are_bad():
@@ -78,6 +89,14 @@ def test_other_scores_are_bad():
     assert bad(figures(ok=100, scores=(470, 30, 0, 0, 0, 0, 0, 0, 0, 500))) == set()
 
 
+def test_percentiles_are_read_between_the_bounds():
+    """Values are taken as spread evenly in their bin, so that a ratio means what it says."""
+    histogram = Histogram((0.01, 0.02, float("inf")), (0, 100, 0))
+    assert histogram.quantile(0.5) == pytest.approx(0.015)
+    assert histogram.share_above(0.0125) == pytest.approx(0.75)
+    assert histogram.share_above(0.03) == 0
+
+
 def labels(**pairs: str) -> frozenset:
     return frozenset(pairs.items())
 
@@ -88,6 +107,15 @@ def test_counts_begin_anew_after_a_restart():
     assert figures_of(increase({ok: 50}, {ok: 80}), "canary").photos == 30
     assert figures_of(increase({ok: 50}, {ok: 20}), "canary").photos == 20
     assert figures_of(increase({}, {ok: 20}), "stable").photos == 0
+
+    def buckets(*counts: int) -> dict:
+        name = "scenery_photo_seconds_bucket"
+        bounds = zip(("0.01", "0.02", "+Inf"), counts, strict=True)
+        return {(name, labels(version_label="canary", version="2", le=le)): count for le, count in bounds}
+
+    # One bucket is higher than before, and yet all were counted anew.
+    counted = figures_of(increase(buckets(90, 100, 100), buckets(80, 120, 130)), "canary")
+    assert counted.seconds.counts == (80, 40, 10)
 
 
 def test_a_shadow_is_counted_both_ways_round():

@@ -44,8 +44,8 @@ def test_a_rollout_loses_no_request(stack):
         assert set(load.more(50)) == {1}
         for version in (3, 4):
             stack.drop(version)
-        assert "removed: 3" in stack.run("prune", "--keep", "1")
-        assert set(stack.status()) == {1, 2, 4}
+        assert "removed: 2, 3" in stack.run("prune", "--keep", "1")
+        assert {version for version, each in stack.status().items() if each["on_disk"]} == {1, 4}
         assert set(load.more(20)) == {1}
     assert load.direct.keys() == {1, 2}
     assert not load.failures
@@ -92,6 +92,7 @@ def test_a_canary_that_nobody_calls_is_not_promoted(stack):
     stack.drop(2)
     message = stack.fail("canary", "2", "--auto", "--watch-seconds", "2")
     assert "photos: 0 photos" in message
+    assert "must lie between 0 and 100" in stack.command("canary", "2", "--auto", "--percent", "0").stderr
     assert stack.status()[1]["labels"] == ["stable"]
     before = (stack.work / "serving.config").read_text()
     (port,) = free_ports(1)
@@ -121,19 +122,29 @@ def test_a_shadow_shows_where_versions_differ(stack, exported):
 
 
 def test_a_command_that_is_killed_can_be_repeated(stack):
-    """SIGKILL at any time in a canary: callers are answered all the while, and the command or a rollback mends it."""
+    """SIGKILL at any time in a canary, a promotion or a rollback: callers are answered, and repeating it mends it."""
     stack.run("promote", "1")
     stack.drop(2)
     with Load(stack, [PHOTO]) as load:
-        for seconds in (0.5, 1.3, 2.0):
-            process = subprocess.Popen(stack.command_line("canary", "2"), stdout=subprocess.DEVNULL)
-            time.sleep(seconds)
-            process.kill()
-            process.wait()
+        for seconds in (0.6, 1.5, 2.2):
+            kill(stack.command_line("canary", "2"), seconds)
             stack.run("canary", "2", "--percent", "20")
-            stack.run("rollback")
+            kill(stack.command_line("promote", "2"), seconds)
+            stack.run("promote", "2")
+            assert stack.status()[2]["labels"] == ["stable"]
+            kill(stack.command_line("rollback"), seconds)
+            if stack.status()[1]["labels"] != ["stable"]:
+                stack.run("rollback")
             assert stack.status()[1]["labels"] == ["stable"]
     assert not load.failures
+
+
+def kill(command: list[str], seconds: float) -> None:
+    """Run a command, and kill it after some seconds if it has not ended."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
 
 
 def test_two_commands_at_once_do_not_meet(stack):
@@ -206,11 +217,15 @@ def test_what_goes_wrong_is_told_and_changes_nothing(stack):
     assert "canary is version 2" in stack.run("canary", "2")
 
 
-def test_a_server_that_is_down_is_named():
+def test_a_server_that_is_down_is_named(tmp_path):
     """Every command says which address does not answer."""
     (port,) = free_ports(1)
-    for arguments in (["status"], ["canary", "1"], ["promote", "1"], ["prune"]):
-        places = ["--model-server", f"127.0.0.1:{port}"]
+    shutil.copy(ROOT / "serving.config", tmp_path)
+    (tmp_path / "models/scenery/1").mkdir(parents=True)
+    (tmp_path / "models/scenery/.rollout.json").write_text('{"stable_before": [1]}')
+    for arguments in (["status"], ["canary", "1"], ["promote", "1"], ["rollback"], ["prune"]):
+        places = ["--model-server", f"127.0.0.1:{port}", "--models-dir", str(tmp_path / "models")]
+        places += ["--config", str(tmp_path / "serving.config")]
         command = [sys.executable, "-m", "scenery", *arguments, *places]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         assert done.returncode == 1

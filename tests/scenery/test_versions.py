@@ -9,6 +9,8 @@ import pytest
 from scenery import versions
 from scenery.errors import VersionError
 
+LOCK = ".publishing.lock"
+
 
 def test_only_numbers_are_versions(tmp_path: Path):
     """Folders with whole numbers for names count, whatever else lies there."""
@@ -32,7 +34,7 @@ def test_publish_takes_the_next_number(tmp_path: Path):
         assert versions.list_versions(tmp_path) == [4]
         assert versions.publish(folder) == tmp_path / "5"
     assert (tmp_path / "5" / "saved_model.pb").read_bytes() == b"model"
-    assert {child.name for child in tmp_path.iterdir()} == {"4", "5", ".last-version"}
+    assert {child.name for child in tmp_path.iterdir()} == {"4", "5", ".last-version", LOCK}
 
 
 def test_a_taken_number_is_refused(tmp_path: Path):
@@ -40,7 +42,7 @@ def test_a_taken_number_is_refused(tmp_path: Path):
     (tmp_path / "1").mkdir()
     with pytest.raises(VersionError, match="exists already"), versions.staged_version(tmp_path) as folder:
         versions.publish(folder, 1)
-    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert {child.name for child in tmp_path.iterdir()} == {"1", LOCK}
 
 
 def test_a_failed_stage_leaves_nothing(tmp_path: Path):
@@ -53,7 +55,7 @@ def test_a_failed_stage_leaves_nothing(tmp_path: Path):
 
     with pytest.raises(RuntimeError):
         fail()
-    assert list(tmp_path.iterdir()) == []
+    assert [child.name for child in tmp_path.iterdir()] == [LOCK]
 
 
 def test_a_number_taken_back_is_not_used_again(tmp_path: Path):
