@@ -118,7 +118,7 @@ assets.extra/gate.json.
 )  # fmt: skip
 @click.option(
     "--latency-ratio", type=click.FloatRange(min=0, min_open=True), default=1.25, show_default=True,
-    help="How many times the serving version's median latency is allowed.",
+    help="How many times the serving version's time of a photo is allowed.",
 )  # fmt: skip
 @_MAX_PIXELS
 @_force_flags

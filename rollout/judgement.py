@@ -78,7 +78,10 @@ def _shares(
     common = (now + before) / max(canary.photos + stable.photos, 1)
     chance = deviations * math.sqrt(common * (1 - common) * (1 / max(canary.photos, 1) + 1 / max(stable.photos, 1)))
     allowed = usual + margin + chance
-    detail = f"{share:.1%} of its photos, {usual:.1%} of the stable version's ({min(allowed, 1):.1%} allowed)"
+    detail = (
+        f"{100 * share:.1f} % of its photos, {100 * usual:.1f} % of the stable version's "
+        f"({100 * min(allowed, 1):.1f} % allowed)"
+    )
     return Comparison(name, now < _FEWEST or share <= allowed, detail)
 
 

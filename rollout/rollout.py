@@ -162,7 +162,8 @@ class Rollout:
             return stable
         if good is None:
             raise RolloutError(
-                "No version was stable before this one, so there is nothing to go back to. Name one: scenery promote N"
+                f"{'No version' if stable is None else f'Version {stable}'} is the stable one, and none that is still "
+                "there was so before: there is nothing to go back to. Name one: scenery promote N"
             )
         self._load(good)
         self._label({STABLE: good})

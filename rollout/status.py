@@ -121,7 +121,9 @@ def _shadow_lines(status: Status) -> list[str]:
     shadow = status.shadow
     if shadow is None:
         return [asked]
-    told = ", ".join(f"{label} {count / max(shadow.compared, 1):.1%}" for label, count in shadow.disagreements.items())
+    told = ", ".join(
+        f"{label} {100 * count / max(shadow.compared, 1):.1f} %" for label, count in shadow.disagreements.items()
+    )
     missing = f"; {shadow.failed} not compared" if shadow.failed else ""
     differ = f"; they differ on: {told}" if told else ""
     return [f"{asked}; {shadow.compared} photos compared{missing}{differ}"]

@@ -15,45 +15,52 @@ RATIO = 1.25
 
 _WARMUP_PHOTOS = 5
 _PAIRS = 60
+_ATTEMPTS = 3
+"""A refusal must be seen so often in a row: what else runs on the machine comes and goes."""
 
 
 def check_latency(candidate: LoadedVersion, serving: Serving | None, photos: Sequence[bytes], ratio: float) -> Finding:
-    """Compare the median time of a photo, in-process and one at a time, with the serving version's.
+    """Compare the time of a photo, in-process and one at a time, with the serving version's.
+
+    It is the lower quartile of sixty: other programs only ever add to a time.
 
     Parameters
     ----------
     photos
         Encoded; taken in turns, each by both versions.
     ratio
-        The candidate's median may be this much times the serving version's.
+        The candidate's time may be this much times the serving version's.
     """
-    against = serving.loaded if serving else None
-    for place in range(_WARMUP_PHOTOS):
-        for each in (candidate, against):
-            if each is not None:
-                each.classify(photos[place % len(photos)])
-    ours: list[float] = []
-    theirs: list[float] = []
-    for place in range(_PAIRS):
-        photo = photos[place % len(photos)]
-        ours.append(_milliseconds(candidate, photo))
-        if against is not None:
-            theirs.append(_milliseconds(against, photo))
-    median = statistics.median(ours)
-    figures = {"photos": _PAIRS, "median_milliseconds": round(median, 2), "allowed_ratio": ratio}
     if serving is None:
-        return Finding(True, f"{median:.1f} ms a photo; nothing serves that it could be compared with", figures)
-    before = statistics.median(theirs)
-    figures |= {"against": serving.number, "serving_median_milliseconds": round(before, 2)}
-    figures["ratio"] = round(median / before, 3)
+        (ours,) = _milliseconds([candidate], photos)
+        figures = {"photos": _PAIRS, "milliseconds": round(ours, 2), "allowed_ratio": ratio}
+        return Finding(True, f"{ours:.1f} ms a photo; nothing serves that it could be compared with", figures)
+    for _ in range(_ATTEMPTS):
+        ours, theirs = _milliseconds([candidate, serving.loaded], photos)
+        if ours <= ratio * theirs:
+            break
+    figures = {
+        "photos": _PAIRS,
+        "milliseconds": round(ours, 2),
+        "against": serving.number,
+        "serving_milliseconds": round(theirs, 2),
+        "ratio": round(ours / theirs, 3),
+        "allowed_ratio": ratio,
+    }
     detail = (
-        f"{median:.1f} ms a photo, version {serving.number} {before:.1f} ms: {median / before:.2f} times as long "
+        f"{ours:.1f} ms a photo, version {serving.number} {theirs:.1f} ms: {ours / theirs:.2f} times as long "
         f"({ratio:g} allowed)"
     )
-    return Finding(median <= ratio * before, detail, figures)
+    return Finding(ours <= ratio * theirs, detail, figures)
 
 
-def _milliseconds(version: LoadedVersion, photo: bytes) -> float:
-    begun = time.perf_counter()
-    version.classify(photo)
-    return (time.perf_counter() - begun) * 1e3
+def _milliseconds(contenders: Sequence[LoadedVersion], photos: Sequence[bytes]) -> list[float]:
+    """Return the lower quartile of each contender's times, in ms; they take turns at being first."""
+    times: dict[LoadedVersion, list[float]] = {each: [] for each in contenders}
+    for place in range(_WARMUP_PHOTOS + _PAIRS):
+        photo = photos[place % len(photos)]
+        for each in contenders if place % 2 else reversed(contenders):
+            begun = time.perf_counter()
+            each.classify(photo)
+            times[each].append((time.perf_counter() - begun) * 1e3)
+    return [statistics.quantiles(taken[_WARMUP_PHOTOS:], n=4)[0] for taken in times.values()]
