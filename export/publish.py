@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from export.export import write_version
+from export.gate.evaluation import read_evaluation
 from export.gate.gate import Gate, report, write_report
 from export.gate.verdict import Verdict
 from scenery import contract, versions
@@ -32,7 +33,8 @@ class Published:
     @property
     def stopped_by(self) -> list[str]:
         """The checks that refused it."""
-        return [each.check for each in self.verdicts if each.stops]
+        refused = [each.check for each in self.verdicts if each.verdict == "refused"]
+        return refused or [each.check for each in self.verdicts if each.stops]
 
 
 def publish(
@@ -58,6 +60,8 @@ def publish(
     VersionError
         If another command is writing a version, or the disk does not take it.
     """
+    if "quality" not in gate.forced:
+        read_evaluation(gate.evaluation, gate.photos)  # Before all else: a misspelt name is told at once.
     entry = read_entry(config_file, model_dir.name) if config_file.is_file() else None
     waits = entry is not None and bool(entry.versions)
     serving = list(_serving(model_dir, entry))
@@ -71,7 +75,7 @@ def publish(
         write_report(folder, told)
         write_manifest(folder)
         verify_manifest(folder)
-        return Published(versions.publish(folder, number), verdicts, told, waits)
+        return Published(versions.publish(folder), verdicts, told, waits)
 
 
 def _write_candidate(source: Path, folder: Path, number: int, max_pixels: int) -> None:

@@ -14,6 +14,7 @@ from proxy.photos import Photo, read_photos
 from proxy.problems import ProblemError
 from proxy.shadow import Answered, Shadow
 from proxy.traffic import Route
+from scenery import contract
 
 blueprint = Blueprint("classify", __name__)
 
@@ -52,6 +53,13 @@ def scorefile() -> dict[str, float]:
 
 Outcome = tuple[Scored, Labelling] | ProblemError
 
+_INSTEAD: dict[str | None, tuple[str | None, ...]] = {
+    contract.LABEL_CANARY: (contract.LABEL_STABLE, None),
+    contract.LABEL_STABLE: (None,),
+    None: (None,),
+}
+"""The labels to ask where one is not served: a request is worth more than the split. None is the latest version."""
+
 
 def _label(photos: list[Photo]) -> list[Outcome]:
     """Label photos, a few of them at a time; for a share of the requests, another version gets them later."""
@@ -74,10 +82,11 @@ def _outcomes(server: ModelServer, photos: list[Photo], label: str | None) -> li
 
 def _outcome(server: ModelServer, photo: Photo, call: Call) -> Outcome:
     outcome = _attempt(server, call)
-    if isinstance(outcome, ProblemError) and outcome.name == MODEL_NOT_SERVED:
-        # A version may be unloaded between its scores and its first description, and a label may be gone: the
-        # latest version answers.
-        return _attempt(server, server.classify(photo.content))
+    # A version may be unloaded between its scores and its first description, and a label may be gone: another answers.
+    for label in _INSTEAD[call.label]:
+        if not isinstance(outcome, ProblemError) or outcome.name != MODEL_NOT_SERVED:
+            break
+        outcome = _attempt(server, server.classify(photo.content, label))
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 60.0
 """How long to wait for another command where giving up would leave callers with a bad version."""
+
+
+class _Number(click.FloatRange):
+    """A range that nan is not in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; fails with a usage error as its base does."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value} is not a number.", param, ctx) if math.isnan(number) else number
+
+
+def _url(_context: click.Context, _parameter: click.Parameter, proxies: tuple[str, ...]) -> tuple[str, ...]:
+    """Let an address stand for its URL."""
+    return tuple(proxy if "://" in proxy else f"http://{proxy}" for proxy in proxies)
+
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -35,7 +52,7 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--model-server", "model_servers", multiple=True, default=(f"127.0.0.1:{contract.GRPC_PORT}",),
                      show_default=True, help="gRPC address of a model server; once for each that reads the config."),
         click.option("--model-name", default=contract.MODEL_NAME, show_default=True, help="The servable's name."),
-        click.option("--wait-seconds", type=click.FloatRange(min=0), default=60, show_default=True,
+        click.option("--wait-seconds", type=_Number(min=0), default=60, show_default=True,
                      help="How long the servers may take to follow."),
     )  # fmt: skip
     for option in reversed(options):
@@ -45,7 +62,7 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
 
 _PROXIES = click.option(
     "--proxy", "proxies", multiple=True, default=(f"http://127.0.0.1:{contract.PROXY_PORT}",), show_default=True,
-    help="URL of a proxy whose figures count; once for each.",
+    callback=_url, help="URL of a proxy whose figures count; once for each.",
 )  # fmt: skip
 
 
@@ -81,14 +98,14 @@ def status(proxies: tuple[str, ...], as_json: bool, **places: Any) -> None:
 
 @click.command()
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--percent", type=click.FloatRange(0, 100), default=10, show_default=True, help="Share of the callers.")
+@click.option("--percent", type=_Number(0, 100), default=10, show_default=True, help="Share of the callers.")
 @click.option(
-    "--shadow-percent", type=click.FloatRange(0, 100), default=0, show_default=True,
+    "--shadow-percent", type=_Number(0, 100), default=0, show_default=True,
     help="Share of the requests that the other version gets too, after the answer; only compared.",
 )  # fmt: skip
 @click.option("--auto", is_flag=True, help="Watch the proxies' figures, then promote it or take it back.")
 @click.option(
-    "--watch-seconds", type=click.FloatRange(min=0, min_open=True), default=600, show_default=True,
+    "--watch-seconds", type=_Number(min=0, min_open=True), default=600, show_default=True,
     help="With --auto: for how long.",
 )  # fmt: skip
 @click.option(
@@ -96,15 +113,15 @@ def status(proxies: tuple[str, ...], as_json: bool, **places: Any) -> None:
     help="With --auto: how many photos of either version a promotion needs.",
 )  # fmt: skip
 @click.option(
-    "--error-margin", type=click.FloatRange(0, 1), default=0.01, show_default=True,
+    "--error-margin", type=_Number(0, 1), default=0.01, show_default=True,
     help="With --auto: how much larger its shares of failed and of refused photos may be.",
 )  # fmt: skip
 @click.option(
-    "--p99-ratio", type=click.FloatRange(min=1), default=1.5, show_default=True,
+    "--p99-ratio", type=_Number(min=1), default=1.5, show_default=True,
     help="With --auto: how many times the stable version's p99 its own may be.",
 )  # fmt: skip
 @click.option(
-    "--score-distance", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+    "--score-distance", type=_Number(0, 1), default=0.1, show_default=True,
     help="With --auto: how far the distribution of a label's scores may be from the stable version's.",
 )  # fmt: skip
 @_PROXIES
@@ -211,5 +228,5 @@ def prune(keep: int, **places: Any) -> None:
 
     rollout = _rollout(**places)
     with rollout.alone():
-        removed = pruning.prune(rollout.places.models_dir / rollout.places.model_name, keep, rollout.needed())
+        removed = pruning.prune(rollout.places.model_dir, keep, rollout.needed(), rollout.failed())
     click.echo(f"removed: {', '.join(map(str, removed)) or 'none'}")

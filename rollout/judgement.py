@@ -87,6 +87,8 @@ def _shares(
 
 def _latency(stable: Figures, canary: Figures, limits: Limits) -> Comparison:
     """Require that no more than one photo in a hundred takes longer than the ratio allows, but for chance."""
+    if not (stable.seconds.total and canary.seconds.total):
+        return Comparison("latency", False, "no answer's time was counted")
     usual, now = stable.seconds.quantile(1 - _SLOWEST), canary.seconds.quantile(1 - _SLOWEST)
     slow = canary.seconds.share_above(limits.p99_ratio * usual)
     chance = _Z * math.sqrt(_SLOWEST * (1 - _SLOWEST) / max(canary.seconds.total, 1))

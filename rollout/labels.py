@@ -54,12 +54,16 @@ class Labels:
         if not missing:
             return False
         began = time.monotonic()
-        serve = wanted | available | set(entry.labels.values())
-        self._step(serve, entry.labels, lambda: self._all_load(missing, began))
+        present = versions.list_versions(self.model_dir)
+        # A label of a version that is gone would be refused, and the whole config with it.
+        labels = {label: version for label, version in entry.labels.items() if version in present}
+        self._step(wanted | available | set(labels.values()), labels, lambda: self._all_load(missing, began))
         return True
 
-    def move(self, labels: Mapping[str, int], keep: int | None = None) -> None:
-        """Give labels, all that there are, to versions that are loaded; others are unloaded.
+    def move(self, labels: dict[str, int], keep: int | None = None) -> None:
+        """Give labels to versions that are loaded, and take ``stable`` and ``canary`` from others; these are unloaded.
+
+        Labels that people gave besides stay, and so do their versions.
 
         Parameters
         ----------
@@ -72,7 +76,9 @@ class Labels:
             If a server does not follow; the config is as it was then.
         """
         kept = [version for version in self.servers.available() if version == keep]
-        self._step({*labels.values(), *kept}, labels, lambda: self._mean(labels))
+        others = {label: version for label, version in self.entry().labels.items() if label not in (STABLE, CANARY)}
+        every = labels | others
+        self._step({*every.values(), *kept}, every, lambda: self._mean(labels))
 
     def require_folders(self, labels: Mapping[str, int]) -> None:
         """Refuse labels whose versions are not on disk: a server that reads its config again would unload them."""

@@ -1,4 +1,4 @@
-"""Which versions were stable before, so that a rollback needs no number."""
+"""Which versions were stable before, and which is tried, so that a rollback needs no number."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from scenery import contract
 from scenery.errors import RolloutError
@@ -28,14 +29,34 @@ class Memory:
 
         Noted before, so that a command that is killed in between has lost nothing.
         """
-        before = self._read()
+        before, canary = self._read(), self.canary
         if version is not None:
-            self._write([each for each in before if each != version] + [version])
+            self._write([each for each in before if each != version] + [version], canary)
         try:
             yield
         except BaseException:
-            self._write(before)
+            self._write(before, canary)
             raise
+
+    @property
+    def canary(self) -> int | None:
+        """The version that a command made the canary, or was about to when it was killed."""
+        canary = self._content().get("canary")
+        return canary if isinstance(canary, int) else None
+
+    @contextmanager
+    def trying(self, version: int) -> Iterator[None]:
+        """Note a version that is about to be the canary; not if that fails."""
+        self._write(self._read(), version)
+        try:
+            yield
+        except BaseException:
+            self._write(self._read())
+            raise
+
+    def forget_canary(self) -> None:
+        """Note that there is no canary any more."""
+        self._write(self._read())
 
     def forget_from(self, version: int) -> None:
         """Forget a version that is the stable one again, and what was noted after it."""
@@ -44,13 +65,18 @@ class Memory:
             self._write(noted[: noted.index(version)])
 
     def _read(self) -> list[int]:
-        try:
-            return [int(each) for each in json.loads(self._path.read_text())["stable_before"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
+        stable_before = self._content().get("stable_before")
+        return [each for each in stable_before if isinstance(each, int)] if isinstance(stable_before, list) else []
 
-    def _write(self, stable_before: list[int]) -> None:
+    def _content(self) -> dict[str, Any]:
         try:
-            replace_text(self._path, json.dumps({"stable_before": stable_before}) + "\n")
+            content = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _write(self, stable_before: list[int], canary: int | None = None) -> None:
+        try:
+            replace_text(self._path, json.dumps({"stable_before": stable_before, "canary": canary}) + "\n")
         except OSError as error:
             raise RolloutError(f"{self._path} cannot be written: {error.strerror}. Make room and try again.") from error

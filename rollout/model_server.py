@@ -81,7 +81,7 @@ class ModelServer:
     def _unreachable(self, error: Any) -> RolloutError:
         return RolloutError(
             f"The model server at {self.address} does not answer ({error.code().name}: {error.details()}). "
-            "Start it, or name it with --model-server. What serves is as it was."
+            "Start it, or name it with --model-server."
         )
 
 

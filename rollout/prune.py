@@ -11,8 +11,10 @@ from scenery.errors import RolloutError
 _PREFIX = ".pruned-"
 
 
-def prune(model_dir: Path, keep: int, needed: set[int]) -> list[int]:
+def prune(model_dir: Path, keep: int, needed: set[int], failed: set[int]) -> list[int]:
     """Remove versions but for the ``keep`` highest and those ``needed``; returns the removed ones.
+
+    Versions that ``failed`` to load are neither counted nor removed: somebody may want to know why.
 
     Each goes in one step: it is renamed to a name that no model server reads, then deleted.
 
@@ -23,7 +25,7 @@ def prune(model_dir: Path, keep: int, needed: set[int]) -> list[int]:
     """
     for left in model_dir.glob(f"{_PREFIX}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    present = versions.list_versions(model_dir)
+    present = [version for version in versions.list_versions(model_dir) if version not in failed]
     removed = [version for version in present[: max(0, len(present) - keep)] if version not in needed]
     for version in removed:
         gone = model_dir / f"{_PREFIX}{version}"

@@ -109,7 +109,7 @@ class Rollout:
         if stable == version:
             raise RolloutError(f"Version {version} is the stable one already. Name another: scenery status lists them.")
         self.labels.require_folders({STABLE: stable})
-        with self._split_kept():
+        with self._split_kept(), self._memory.trying(version):
             if STABLE not in entry.labels or self._readable_split() is None:
                 # Until labels decide, the highest version that is loaded would answer all.
                 self._label({STABLE: stable})
@@ -133,7 +133,10 @@ class Rollout:
         if version is None:
             raise RolloutError("There is no canary to promote. Name a version: scenery promote N")
         self._require_published(version)
-        before = labels.get(STABLE) or max(self.servers.available(), default=None)
+        available = self.servers.available()
+        before = labels.get(STABLE) or max(available, default=None)
+        if before not in available:
+            before = None  # Only what really served can be gone back to.
         keep = self.last_good() if before == version else before
         with self._memory.remembered(None if before == version else before):
             self._load(version)
@@ -141,12 +144,14 @@ class Rollout:
         self._send(Split(0))
         if CANARY in labels:
             self._label({STABLE: version}, keep)
+        self._memory.forget_canary()
         return version
 
     def rollback(self) -> int:
         """Take the canary back, or, if there is none, make the last good version stable again; returns the stable one.
 
-        What is taken back is unloaded: it is likely the highest, which callers without a label get.
+        A canary that a killed command has not finished counts as one. What is taken back is
+        unloaded: it is likely the highest, which callers without a label get.
 
         Raises
         ------
@@ -155,10 +160,8 @@ class Rollout:
         """
         labels = self.labels.entry().labels
         stable, good = labels.get(STABLE), self.last_good()
-        if CANARY in labels and stable is not None:
-            self._send(Split(0))
-            self.labels.require_folders({STABLE: stable})
-            self._label({STABLE: stable}, keep=good)
+        if stable is not None and (CANARY in labels or self._memory.canary is not None):
+            self._take_back(stable, keep=good)
             return stable
         if good is None:
             raise RolloutError(
@@ -169,6 +172,8 @@ class Rollout:
         self._label({STABLE: good})
         self._send(Split(0))
         self._memory.forget_from(good)
+        if stable is not None:
+            self.tell(f"unloaded: version {stable}; scenery promote {stable} brings it back")
         return good
 
     def split(self) -> Split | None:
@@ -187,6 +192,23 @@ class Rollout:
         serving = {version for each in states for version, state in each.items() if state.state != END}
         good = [each for each in [self.last_good()] if each is not None]
         return {*serving, *entry.labels.values(), *entry.versions, *good}
+
+    def failed(self) -> set[int]:
+        """Return the versions that a server could not load."""
+        states = [server.states() for server in self.servers.each]
+        return {version for each in states for version, state in each.items() if state.error}
+
+    def _take_back(self, stable: int, keep: int | None) -> None:
+        self._send(Split(0))
+        try:
+            self.labels.require_folders({STABLE: stable})
+            self._label({STABLE: stable}, keep)
+        except RolloutError as error:
+            raise RolloutError(
+                f"{error} No caller is sent to the canary, but it is loaded and labelled still: repeat scenery "
+                "rollback when that is mended."
+            ) from error
+        self._memory.forget_canary()
 
     def _highest_but(self, version: int) -> int | None:
         return max((each for each in self.servers.available() if each != version), default=None)
@@ -211,6 +233,7 @@ class Rollout:
                 f"There is no version {version} in {self.places.model_dir}; there are "
                 f"{', '.join(map(str, present)) or 'none'}. Nothing was changed."
             )
+        versions.remember(self.places.model_dir, version)
         if verify_manifest(versions.version_folder(self.places.model_dir, version)) is None:
             self.tell(f"not checked: version {version} came without a manifest, by other means than scenery publish")
 

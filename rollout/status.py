@@ -46,13 +46,19 @@ class Status:
 
 def read_status(rollout: Rollout, proxies: Sequence[str]) -> Status:
     """Return what can be found out; a server or proxy that does not answer is named among the problems."""
-    status = Status(split=rollout.split())
+    status = Status()
+    try:
+        status.split = rollout.split()
+    except RolloutError as error:
+        status.problems.append(str(error))
     for server in rollout.servers.each:
         try:
-            status.versions += _lines(rollout, server, server.states())
+            lines = _lines(rollout, server, server.states(), status.split)
+            status.versions += lines
+            status.problems += _unanswered(rollout, lines)
         except RolloutError as error:
             status.problems.append(str(error))
-            status.versions += _lines(rollout, server, None)
+            status.versions += _lines(rollout, server, None, status.split)
     labelled = {label: _labelled(status.versions, label) for label in (STABLE, CANARY)}
     if status.split is not None and status.split.shadow_percent:
         try:
@@ -63,13 +69,26 @@ def read_status(rollout: Rollout, proxies: Sequence[str]) -> Status:
     return status
 
 
-def _lines(rollout: Rollout, server: ModelServer, states: dict[int, VersionState] | None) -> list[VersionLine]:
+def _unanswered(rollout: Rollout, lines: list[VersionLine]) -> list[str]:
+    """Tell of labels that the config gives to versions which do not answer for them."""
+    config = rollout.places.config_file
+    return [
+        f"{config} gives the label {label!r} to version {version}, which does not answer for it: repeat the last "
+        "command, or scenery rollback."
+        for label, version in rollout.labels.entry().labels.items()
+        if label in (STABLE, CANARY) and not any(line.version == version and label in line.labels for line in lines)
+    ]
+
+
+def _lines(
+    rollout: Rollout, server: ModelServer, states: dict[int, VersionState] | None, split: Split | None
+) -> list[VersionLine]:
     """Return a line for each version, highest first; ``states`` is None if the server does not answer."""
     known = states or {}
     labelled = {label: server.labelled(label) if states is not None else None for label in (STABLE, CANARY)}
     present = set(versions.list_versions(rollout.places.models_dir / rollout.places.model_name))
     available = [version for version, each in known.items() if each.state == "AVAILABLE"]
-    shares = _shares(labelled, rollout.split(), max(available, default=None))
+    shares = _shares(labelled, split, max(available, default=None))
     return [
         VersionLine(
             version,

@@ -16,7 +16,7 @@ def read_split(path: Path) -> Split | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RolloutError(f"{path} cannot be read: {error} Write it again: scenery canary, or rollback.") from error
+        raise RolloutError(f"{path} cannot be read: {error} Write it again: scenery canary N, or promote N.") from error
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -50,7 +50,7 @@ def version_folder(model_dir: Path, version: int) -> Path:
 
 
 def next_version(model_dir: Path) -> int:
-    """Return one more than the highest version that ``model_dir`` has, or ever had by :func:`publish`.
+    """Return one more than the highest version that ``model_dir`` has, or ever had as far as is known.
 
     A number that was taken back is not given to another model: clients remember what a version was.
     """
@@ -120,15 +120,32 @@ def publish(folder: Path, version: int | None = None) -> Path:
     if number in list_versions(folder.parent) or target.exists():
         raise VersionError(
             f"Version {number} of {folder.parent} exists already, and versions are never overwritten. "
-            "Leave the number out to take the next one, or remove that folder first."
+            "Try again for the next number, or name another."
         )
     _settle(folder)
     # Before the rename: killed in between, a number is lost, and none is given twice.
-    last = max(number, _last_published(folder.parent))
-    replace_text(folder.parent / _LAST_VERSION, f"{last}\n")
+    remember(folder.parent, number)
     folder.rename(target)
     flush(target.parent)
     return target
+
+
+def remember(model_dir: Path, version: int) -> None:
+    """Note that a number was in use, so that :func:`next_version` does not give it again.
+
+    Raises
+    ------
+    VersionError
+        If the folder cannot be written to.
+    """
+    if version <= _last_published(model_dir):
+        return
+    try:
+        replace_text(model_dir / _LAST_VERSION, f"{version}\n")
+    except OSError as error:
+        raise VersionError(
+            f"{model_dir} cannot be written to: {error.strerror}. Make room, or correct its permissions."
+        ) from error
 
 
 def _settle(folder: Path) -> None:

@@ -225,7 +225,11 @@ class ServerCore:
         assert self._options.config_file is not None
         try:
             text = read_text(self._options.config_file)
-            self._apply(parse_text_proto(text, self._options.config_file, wire.ModelServerConfig))
+            config = parse_text_proto(text, self._options.config_file, wire.ModelServerConfig)
+            if config.WhichOneof("config") is None:
+                # As TF Serving does: an empty file is likely one that is being written.
+                raise invalid_argument("Taking no action for empty config.")
+            self._apply(config)
         except ServingError as error:
             if error.message != self._complaint:
                 log.error("%s is not followed: %s", self._options.config_file, error.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -61,7 +62,11 @@ class Gate:
             return verdict.stops
 
         def check(name: str, look: Callable[[], Finding]) -> bool:
-            return add(judge(name, name in self.forced, look))
+            verdict = judge(name, name in self.forced, look)
+            # The folder has a name of the moment; what is in it has the names that people know.
+            return add(
+                dataclasses.replace(verdict, detail=verdict.detail.replace(f"{folder}/", "").replace(f"{folder}", "it"))
+            )
 
         def skip_rest(why: str) -> list[Verdict]:
             for name in CHECKS[len(verdicts) :]:

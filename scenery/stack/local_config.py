@@ -22,9 +22,11 @@ def localize(config_file: Path, models_dir: Path) -> str:
     Raises
     ------
     ConfigurationError
-        If the file is missing or is no ``ModelServerConfig`` in text format.
+        If the file is missing or is no ``ModelServerConfig`` in text format, or has no model.
     """
     config = parse(read_text(config_file), config_file)
+    if not config.model_config_list.config:
+        raise ConfigurationError(f"{config_file} has no model. Write a model_config_list with one config at least.")
     for model in config.model_config_list.config:
         path = Path(model.base_path)
         if path.is_relative_to(contract.CONFIG_ROOT):

@@ -193,8 +193,9 @@ def _model_problem(url: str, models_dir: Path) -> str | None:
     """
     status, answer = _fetch(url)
     versions = answer.get("model_version_status", [])
-    if any(version["state"] == "AVAILABLE" for version in versions):
-        return None
+    states = {version["state"] for version in versions}
+    if "AVAILABLE" in states and not states & {"START", "LOADING"}:
+        return None  # While others are loading, what answers may not be what the labels say.
     if status == HTTPStatus.NOT_FOUND:
         raise StackError(
             f"The model server finds no version in {models_dir.resolve()}: {answer.get('error')}. "

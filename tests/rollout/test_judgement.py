@@ -40,9 +40,9 @@ def test_too_few_photos_prove_nothing():
     """Neither version may have been asked too seldom."""
     assert bad(figures(ok=99)) == {"photos", "scores"}
     assert bad(figures(), stable=figures(ok=10)) == {"photos", "scores"}
-    assert bad(Figures(), stable=Figures()) == {"photos", "scores"}
+    assert bad(Figures(), stable=Figures()) == {"photos", "latency", "scores"}
     refused = Figures(Counter({contract.REFUSED_DAMAGED: 200}))
-    assert bad(refused, stable=refused) == {"photos", "scores"}
+    assert bad(refused, stable=refused) == {"photos", "latency", "scores"}
 
 
 @pytest.mark.parametrize(

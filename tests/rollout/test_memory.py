@@ -41,6 +41,24 @@ def test_a_promotion_that_fails_changes_nothing(tmp_path: Path):
     assert memory.last_good(1, ALL) is None
 
 
+def test_a_canary_is_remembered_until_it_is_decided(tmp_path: Path):
+    """A command that is killed leaves the note by which a rollback knows what to undo; one that fails does not."""
+    memory = Memory(tmp_path)
+    promote(memory, 1)
+    with memory.trying(3):
+        assert Memory(tmp_path).canary == 3
+    assert memory.canary == 3
+    with pytest.raises(RuntimeError):
+        promote(memory, 2, fails=True)
+    assert memory.canary == 3
+    memory.forget_canary()
+    assert memory.canary is None
+    with pytest.raises(RuntimeError), memory.trying(4):
+        raise RuntimeError
+    assert memory.canary is None
+    assert memory.last_good(2, ALL) == 1
+
+
 def test_a_version_that_is_gone_is_passed_over(tmp_path: Path):
     """If the last good version was removed by hand, the one before it is the last good one."""
     memory = Memory(tmp_path)

@@ -139,6 +139,66 @@ def test_a_command_that_is_killed_can_be_repeated(stack):
     assert not load.failures
 
 
+def test_a_rollback_undoes_a_canary_that_was_killed(stack):
+    """It does not go back further: the stable version stays, and what was being loaded is unloaded."""
+    for version in (2, 3):
+        stack.drop(version)
+    stack.run("promote", "1")
+    stack.run("promote", "2")
+    config = stack.work / "serving.config"
+    with subprocess.Popen(stack.command_line("canary", "3"), stdout=subprocess.DEVNULL) as canary:
+        wait_until(lambda: "versions: 3" in config.read_text(), "the first step")
+        canary.kill()
+    assert "version 2 is stable" in stack.run("rollback")
+    assert "versions: 3" not in config.read_text()
+    assert stack.classify() == 2
+    assert "version 1 is stable" in stack.run("rollback")
+
+
+def test_labels_of_others_stay(stack):
+    """A label that somebody wrote into serving.config, and its version, are kept by every command."""
+    stack.drop(2)
+    stack.drop(3)
+    config = stack.work / "serving.config"
+    policy = "model_version_policy { specific { versions: 1 versions: 3 } }"
+    label = 'version_labels { key: "beta" value: 3 }'
+    config.write_text(
+        config.read_text().replace("model_version_policy { latest { num_versions: 1 } }", f"{policy}\n{label}")
+    )
+    wait_until(lambda: 3 in stack.status() and stack.status()[3]["state"] == "AVAILABLE", "version 3")
+    stack.run("promote", "1")
+    stack.run("canary", "2")
+    stack.run("rollback")
+    assert 'key: "beta" value: 3' in config.read_text()
+    assert stack.status()[3]["state"] == "AVAILABLE"
+    assert stack.classify() == 1
+
+
+def test_an_empty_config_changes_nothing(stack):
+    """An editor that truncates the file before it writes does not take the model out of service."""
+    config = stack.work / "serving.config"
+    text = config.read_text()
+    config.write_text("")
+    wait_until(lambda: "has no model" in (stack.work / "stack.log").read_text(), "the complaint")
+    time.sleep(2)
+    assert stack.classify() == 1
+    config.write_text(text)
+    assert "version 1 is stable" in stack.run("promote", "1")
+
+
+def test_the_canary_does_not_answer_for_the_stable_version(stack):
+    """If the canary's label is gone, the stable version answers its callers; nan is no share."""
+    stack.run("promote", "1")
+    stack.drop(2)
+    stack.run("canary", "2", "--percent", "0")
+    (stack.models / "scenery/traffic.json").write_text('{"canary_percent": 100}')
+    wait_until(lambda: stack.classify() == 2, "the proxy to follow")
+    config = stack.work / "serving.config"
+    config.write_text(config.read_text().replace('version_labels { key: "canary" value: 2 }', ""))
+    wait_until(lambda: stack.classify() == 1, "the label to go")
+    assert "is not a number" in stack.command("canary", "2", "--percent", "nan").stderr
+
+
 def kill(command: list[str], seconds: float) -> None:
     """Run a command, and kill it after some seconds if it has not ended."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
