@@ -238,7 +238,7 @@ def test_an_evaluation_set_for_other_labels_is_named(models, candidate, tmp_path
     published = publish(candidate, models, gate(table), NO_CONFIG)
     assert published.stopped_by == ["quality"]
     assert "no column 'beach'" in published.verdicts[-2].detail
-    with pytest.raises(ExportError, match="none.csv cannot be read: .* with --evaluation"):
+    with pytest.raises(ExportError, match=r"none\.csv cannot be read: .* with --evaluation"):
         publish(candidate, models, gate(tmp_path / "none.csv"), NO_CONFIG)
 
 

@@ -402,7 +402,7 @@ def test_health_turns_when_the_server_stops(store, tmp_path):
 
 
 def test_a_config_that_cannot_be_read_changes_nothing(store, tmp_path):
-    """A polled config file that is garbage, or gone, leaves what serves; a good one is followed again."""
+    """A polled config file that is garbage, empty or gone leaves what serves; a good one is followed again."""
     config = tmp_path / "models.config"
 
     def write(*names: str) -> None:
@@ -415,7 +415,8 @@ def test_a_config_that_cannot_be_read_changes_nothing(store, tmp_path):
     write("half_plus_two")
     flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0.2")
     with model_server(tmp_path, *flags) as server:
-        for complaints, break_it in enumerate((lambda: config.write_bytes(b"\xff\xfe nonsense {"), config.unlink), 1):
+        broken = (lambda: config.write_bytes(b"\xff\xfe nonsense {"), lambda: config.write_bytes(b""), config.unlink)
+        for complaints, break_it in enumerate(broken, 1):
             break_it()
             wait_until(
                 lambda count=complaints: server.log.read_text().count("is not followed") == count, "the complaint"
