@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from export.gate.verdict import Verdict
     from export.publish import Published
 
-_NICE = 10
+_NICE = 19
 _WIDTHS = (max(map(len, CHECKS)), len("not run"))
 
 
