@@ -76,6 +76,8 @@ def _rollout(
 ) -> Rollout:
     from rollout.rollout import Places, Rollout
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # A step that is interrupted is undone, however that is.
     return Rollout(Places(config_file, models_dir, traffic_file, model_servers, model_name, wait_seconds), click.echo)
 
 
@@ -158,8 +160,6 @@ def canary(
     if not 0 < percent < 100:
         raise click.UsageError("--auto compares two versions, so --percent must lie between 0 and 100.")
     watch = Watch(proxies, Limits(error_margin, p99_ratio, score_distance, min_photos))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     with rollout.alone():
         rollout.canary(version, percent, shadow_percent)
     try:
