@@ -140,7 +140,7 @@ def test_a_command_that_is_killed_can_be_repeated(stack):
 
 
 def test_a_rollback_undoes_a_canary_that_was_killed(stack):
-    """It goes back no further, and what was being loaded is unloaded. (What SIGTERM ends undoes itself.)"""
+    """It goes back no further, and what was being loaded is unloaded; what SIGTERM ends undoes itself."""
     for version in (2, 3):
         stack.drop(version)
     stack.run("promote", "1")
