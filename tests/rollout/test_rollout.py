@@ -126,7 +126,7 @@ def test_a_command_that_is_killed_can_be_repeated(stack):
     stack.run("promote", "1")
     stack.drop(2)
     with Load(stack, [PHOTO]) as load:
-        for seconds in (0.6, 1.5, 2.2):
+        for seconds in (0.7, 1.8):
             kill(stack.command_line("canary", "2"), seconds)
             stack.run("canary", "2", "--percent", "20")
             kill(stack.command_line("promote", "2"), seconds)
