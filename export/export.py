@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +11,9 @@ import tensorflow as tf
 
 from export.check import check_version
 from export.freeze import freeze
+from export.golden import write_golden
 from export.saved_model import write_saved_model
-from export.trained_run import read_run
+from export.trained_run import TrainedRun, read_run
 from export.warmup import write_warmup
 from scenery import contract, versions
 from scenery.errors import ExportError
@@ -53,24 +51,24 @@ def export(
     VersionError
         If ``version`` is taken.
     """
+    run = read_run(run_dir)
     with versions.staged_version(model_dir) as folder:
         number = version or versions.next_version(model_dir)
-        write_version(run_dir, folder, number, max_pixels)
-        difference = check_version(folder, read_run(run_dir))
+        write_version(run, folder, number, max_pixels)
+        difference = check_version(folder, run)
         path = versions.publish(folder, number)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Exported(path, number, size, difference)
 
 
-def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> None:
+def write_version(run: TrainedRun, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> None:
     """Write a run's model into an empty folder, with all that belongs to a version; nothing of it is run.
 
     Raises
     ------
     ExportError
-        If the run is incomplete, or cannot be written.
+        If it cannot be written.
     """
-    run = read_run(run_dir)
     network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
     provenance = {"version": number, **run.provenance, "metrics": run.metrics}
     try:
@@ -78,14 +76,5 @@ def write_version(run_dir: Path, folder: Path, number: int, max_pixels: int = co
         write_warmup(folder, [photo.read_bytes() for photo in list(run.golden)[:WARMUP_PHOTOS]], run.size)
     except tf.errors.OpError as error:  # how TensorFlow tells of a full disk
         raise ExportError(f"The version cannot be written: {error.message}. Make room, then try again.") from error
-    _write_golden(folder / contract.GOLDEN_FOLDER, run.golden)
+    write_golden(folder / contract.GOLDEN_FOLDER, run.golden)
     write_manifest(folder)
-
-
-def _write_golden(folder: Path, golden: Mapping[Path, list[float]]) -> None:
-    """Let the version carry the photos and scores that it can be checked by, wherever it is."""
-    folder.mkdir()
-    for photo in golden:
-        shutil.copyfile(photo, folder / photo.name)
-    scores = {photo.name: row for photo, row in golden.items()}
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from export.export import write_version
-from export.gate.evaluation import read_evaluation
 from export.gate.gate import Gate, report, write_report
 from export.gate.verdict import Verdict
+from export.trained_run import read_run
 from scenery import contract, versions
 from scenery.errors import ExportError
 from scenery.manifest import verify_manifest, write_manifest
@@ -61,7 +61,7 @@ def publish(
         If another command is writing a version, or the disk does not take it.
     """
     if "quality" not in gate.forced:
-        read_evaluation(gate.evaluation, gate.photos)  # Before all else: a misspelt name is told at once.
+        _ = gate.evaluation_set  # Before all else: a misspelt name is told at once.
     entry = read_entry(config_file, model_dir.name) if config_file.is_file() else None
     waits = entry is not None and bool(entry.versions)
     serving = list(_serving(model_dir, entry))
@@ -80,7 +80,7 @@ def publish(
 
 def _write_candidate(source: Path, folder: Path, number: int, max_pixels: int) -> None:
     if (source / "run.json").is_file():
-        write_version(source, folder, number, max_pixels)
+        write_version(read_run(source), folder, number, max_pixels)
     elif (source / "saved_model.pb").is_file():
         _copy(source, folder)
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.golden import Golden, load_golden
 from scenery.errors import ExportError
 
 
@@ -20,7 +21,7 @@ class TrainedRun:
     size: tuple[int, int]
     metrics: dict[str, Any]
     provenance: dict[str, Any]
-    golden: dict[Path, list[float]]
+    golden: Golden
     """Held-out photos, and the scores that the trained network gave them."""
 
 
@@ -34,7 +35,6 @@ def read_run(folder: Path) -> TrainedRun:
     """
     try:
         run = json.loads((folder / "run.json").read_text())
-        golden = json.loads((folder / "golden" / "scores.json").read_text())
         height, width = run["size"]
         trained = TrainedRun(
             model_path=folder / run["model_path"],
@@ -43,15 +43,14 @@ def read_run(folder: Path) -> TrainedRun:
             size=(height, width),
             metrics=run["metrics"],
             provenance=run["provenance"],
-            golden={folder / "golden" / name: scores for name, scores in golden.items()},
+            golden=load_golden(folder / "golden"),
         )
-        for file in (trained.model_path, *trained.golden):
-            file.stat()
+        trained.model_path.stat()
     except FileNotFoundError as error:
         raise ExportError(
             f"{folder} is no complete training run: {error.filename} is missing. "
             "Name a folder that `scenery train` wrote."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(f"{folder} cannot be read as a training run: {error!r}. Train again.") from error
     return trained

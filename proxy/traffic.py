@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenery import contract
+from scenery.files import stamp
 from scenery.traffic import LOOK_SECONDS, Split, parse_split
 
 log = logging.getLogger(__name__)
@@ -69,26 +70,18 @@ class Traffic:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        now_stamp = stamp(self._path)
+        if now_stamp == self._stamp:
             return
         try:
-            self._split = parse_split(self._path.read_text()) if stamp else None
+            self._split = parse_split(self._path.read_text()) if now_stamp else None
         except OSError as error:
             log.error("%s cannot be read, the split stays as it was: %r", self._path, error)
             return  # and looked at again
         except ValueError as error:
             log.error("%s is not followed, the split stays as it was: %s", self._path, error)
-        self._stamp = stamp
+        self._stamp = now_stamp
 
 
 def _bucket(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % _BUCKETS
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)

@@ -40,24 +40,22 @@ class Labels:
         """Return what the config says of the model; raises :class:`ConfigurationError`."""
         return read_entry(self.config_file, self.model_dir.name)
 
-    def load(self, wanted: set[int]) -> bool:
-        """Have versions loaded beside those that serve; returns whether one was not loaded before.
+    def load(self, version: int) -> bool:
+        """Have a version loaded beside those that serve; returns whether it was not loaded before.
 
         Raises
         ------
         RolloutError
-            If a version cannot be loaded, or a server does not follow; the config is as it was then.
+            If it cannot be loaded, or a server does not follow; the config is as it was then.
         """
         available = set(self.servers.available())
-        entry = self.entry()
-        missing = wanted - available
-        if not missing:
+        if version in available:
             return False
         began = time.monotonic()
         present = versions.list_versions(self.model_dir)
         # A label of a version that is gone would be refused, and the whole config with it.
-        labels = {label: version for label, version in entry.labels.items() if version in present}
-        self._step(wanted | available | set(labels.values()), labels, lambda: self._all_load(missing, began))
+        labels = {label: each for label, each in self.entry().labels.items() if each in present}
+        self._step({version, *available, *labels.values()}, labels, lambda: self._loads(version, began))
         return True
 
     def move(self, labels: dict[str, int], keep: int | None = None) -> None:
@@ -116,19 +114,18 @@ class Labels:
                 )
             time.sleep(_LOOK_SECONDS)
 
-    def _all_load(self, wanted: set[int], began: float) -> bool:
+    def _loads(self, version: int, began: float) -> bool:
+        """Tell whether every server has loaded a version; raises :class:`RolloutError` if one cannot."""
         is_news = time.monotonic() - began > _SETTLE_SECONDS
         done = True
         for server in self.servers.each:
-            states = server.states()
-            for version in sorted(wanted):
-                state = states.get(version)
-                if is_news and state is not None and state.state == END and state.error:
-                    raise RolloutError(
-                        f"Version {version} cannot be loaded by {server.address}: {state.error} What served goes on. "
-                        "Remove the version, or publish it again."
-                    )
-                done &= state is not None and state.state == AVAILABLE
+            state = server.states().get(version)
+            if is_news and state is not None and state.state == END and state.error:
+                raise RolloutError(
+                    f"Version {version} cannot be loaded by {server.address}: {state.error} What served goes on. "
+                    "Remove the version, or publish it again."
+                )
+            done &= state is not None and state.state == AVAILABLE
         return done
 
     def _mean(self, labels: Mapping[str, int]) -> bool:

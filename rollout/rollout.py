@@ -238,7 +238,7 @@ class Rollout:
             self.tell(f"not checked: version {version} came without a manifest, by other means than scenery publish")
 
     def _load(self, version: int) -> None:
-        if self.labels.load({version}):
+        if self.labels.load(version):
             self.tell(f"loaded: version {version}")
 
     def _label(self, labels: dict[str, int], keep: int | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.figures import Shadow, added, read_page, shadow_of
 from rollout.labels import CANARY, STABLE
-from rollout.model_server import ModelServer, VersionState
+from rollout.model_server import AVAILABLE, ModelServer, VersionState
 from rollout.rollout import Rollout
 from scenery import versions
 from scenery.errors import RolloutError
@@ -86,8 +86,9 @@ def _lines(
     """Return a line for each version, highest first; ``states`` is None if the server does not answer."""
     known = states or {}
     labelled = {label: server.labelled(label) if states is not None else None for label in (STABLE, CANARY)}
-    present = set(versions.list_versions(rollout.places.models_dir / rollout.places.model_name))
-    available = [version for version, each in known.items() if each.state == "AVAILABLE"]
+    present = set(versions.list_versions(rollout.places.model_dir))
+    available = [version for version, each in known.items() if each.state == AVAILABLE]
+    last_good = rollout.last_good()
     shares = _shares(labelled, split, max(available, default=None))
     return [
         VersionLine(
@@ -98,7 +99,7 @@ def _lines(
             known[version].error if version in known else "",
             [label for label, each in labelled.items() if each == version],
             shares.get(version, 0.0),
-            version == rollout.last_good(),
+            version == last_good,
         )
         for version in sorted(present | set(known), reverse=True)
     ]

@@ -33,6 +33,15 @@ def replace_text(path: Path, text: str) -> None:
     flush(path.parent)
 
 
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what is another after the file was replaced or rewritten; None if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
 def flush(path: Path) -> None:
     """Have what is known of a file or folder on disk when this returns; raises ``OSError``."""
     descriptor = os.open(path, os.O_RDONLY)

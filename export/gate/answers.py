@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from export.gate.verdict import Finding
-from export.loaded import LoadedVersion
+from export.golden import Golden, load_golden
+from export.loaded import Floats, LoadedVersion
 from scenery import contract, wire
 from scenery.errors import ExportError
 
@@ -20,7 +19,7 @@ TOLERANCE = 1e-4
 """How far a score may be from the trained network's: rounding, not another answer."""
 
 
-def read_golden(version: Path) -> dict[Path, list[float]]:
+def read_golden(version: Path) -> Golden:
     """Return a version's golden photos and the scores that the trained network gave them.
 
     Raises
@@ -30,10 +29,7 @@ def read_golden(version: Path) -> dict[Path, list[float]]:
     """
     folder = version / contract.GOLDEN_FOLDER
     try:
-        scores = json.loads((folder / "scores.json").read_text())
-        golden = {folder / Path(name).name: [float(each) for each in row] for name, row in scores.items()}
-        for photo in golden:
-            photo.stat()
+        golden = load_golden(folder)
     except FileNotFoundError as error:
         raise ExportError(
             f"It has no {Path(str(error.filename)).name} in {contract.GOLDEN_FOLDER}: photos and the scores that the "
@@ -46,48 +42,42 @@ def read_golden(version: Path) -> dict[Path, list[float]]:
     return golden
 
 
-def largest_difference(loaded: LoadedVersion, golden: Mapping[Path, list[float]]) -> float:
+def largest_difference(loaded: LoadedVersion, golden: Golden) -> float:
     """Return how far a score is from the trained network's, over all photos.
 
     Raises
     ------
     ExportError
-        If a photo cannot be scored, or has more or fewer scores than it had.
+        If a photo cannot be scored, has more or fewer scores than it had, or others by its pixels.
     """
-    served = [loaded.classify(photo.read_bytes()) for photo in golden]
+    served = [_score(loaded, photo.read_bytes()) for photo in golden]
     trained = list(golden.values())
     if any(len(row) != len(expected) for row, expected in zip(served, trained, strict=True)):
         raise ExportError(f"It gives a photo {len(served[0])} scores where the network gave {len(trained[0])}.")
     return float(np.abs(np.array(served) - np.array(trained)).max())
 
 
-def require_pixels(loaded: LoadedVersion, photo: bytes) -> None:
-    """Require that both signatures score a photo alike, the pixels being those that the first one decoded.
-
-    Raises
-    ------
-    ExportError
-        If they do not.
-    """
+def _score(loaded: LoadedVersion, photo: bytes) -> Floats:
+    """Score a photo, by its own pixels too if there is a signature for them: the two must agree."""
+    answer = loaded.classify(photo)
+    if contract.SIGNATURE_PIXELS not in loaded.signatures:
+        return answer
     image = loaded.signatures[contract.SIGNATURE_PIXELS].inputs[contract.INPUT_IMAGE].name
     image_bytes = loaded.signatures[contract.SIGNATURE_CLASSIFY].inputs[contract.INPUT_IMAGE_BYTES].name
     try:
         pixels: Any = loaded.session.run(image, {image_bytes: [photo]})
     except (tf.errors.OpError, ValueError, TypeError) as error:
         raise ExportError(f"A golden photo's pixels cannot be had from it: {error}") from error
-    answer = loaded.classify(photo)
     from_pixels = loaded.predict(contract.SIGNATURE_PIXELS, {contract.INPUT_IMAGE: pixels})[contract.OUTPUT_SCORES][0]
     if not np.allclose(answer, from_pixels, atol=TOLERANCE):
         raise ExportError(f"Its signatures disagree: {answer} for a photo, {from_pixels} for its own pixels.")
+    return answer
 
 
 def check_golden(loaded: LoadedVersion) -> Finding:
     """Compare the answers to the golden photos with the trained network's, by both signatures if there are two."""
     golden = read_golden(loaded.folder)
     difference = largest_difference(loaded, golden)
-    if contract.SIGNATURE_PIXELS in loaded.signatures:
-        for photo in golden:
-            require_pixels(loaded, photo.read_bytes())
     figures = {"photos": len(golden), "largest_difference": difference, "tolerance": TOLERANCE}
     detail = f"{len(golden)} photos, at most {difference:.1g} from the trained network ({TOLERANCE:g} allowed)"
     return Finding(difference <= TOLERANCE, detail, figures)  # NaN is no answer either

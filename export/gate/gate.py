@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from export.gate.answers import TOLERANCE, check_describe, check_golden, check_warmup, read_golden
-from export.gate.evaluation import read_evaluation
+from export.gate.evaluation import Evaluation, read_evaluation
 from export.gate.latency import RATIO, check_latency
 from export.gate.operations import operations_of, read_saved_model, refused_operations
 from export.gate.quality import MARGIN, Serving, check_quality
@@ -91,9 +92,13 @@ class Gate:
             check("latency", lambda: self._check_latency(candidate, baseline()))
         return verdicts
 
+    @cached_property
+    def evaluation_set(self) -> Evaluation:
+        """The photos to judge by, read once; raises :class:`ExportError` if they cannot be read."""
+        return read_evaluation(self.evaluation, self.photos)
+
     def _check_quality(self, candidate: LoadedVersion, baseline: Serving | None) -> Finding:
-        evaluation = read_evaluation(self.evaluation, self.photos)
-        return check_quality(candidate, baseline, evaluation, self.quality_margin)
+        return check_quality(candidate, baseline, self.evaluation_set, self.quality_margin)
 
     def _check_latency(self, candidate: LoadedVersion, baseline: Serving | None) -> Finding:
         return check_latency(candidate, baseline, self._latency_photos(candidate.folder), self.latency_ratio)
@@ -103,7 +108,7 @@ class Gate:
         try:
             photos = list(read_golden(folder))
         except ExportError:
-            photos = read_evaluation(self.evaluation, self.photos).photos
+            photos = self.evaluation_set.photos
         return [photo.read_bytes() for photo in photos[:_LATENCY_PHOTOS]]
 
 

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 
 from scenery import contract, wire
 from scenery.errors import ConfigurationError
-from scenery.files import replace_text
+from scenery.files import replace_text, stamp
 from scenery.serving_config import parse, read_text
 
 
@@ -42,8 +42,8 @@ class LocalConfig:
         self._config_file = config_file
         self._models_dir = models_dir
         self.copy = copy
+        self._seen = stamp(config_file)
         self.text = localize(config_file, models_dir)
-        self._seen = self._stamp()
         self._write()
 
     def follow(self) -> str | None:
@@ -53,23 +53,16 @@ class LocalConfig:
         -------
         What is wrong with the edit, if it cannot be used; the copy stays as it was then.
         """
-        stamp = self._stamp()
-        if stamp == self._seen:
+        seen = stamp(self._config_file)
+        if seen == self._seen:
             return None
-        self._seen = stamp
+        self._seen = seen
         try:
             self.text = localize(self._config_file, self._models_dir)
         except ConfigurationError as error:
             return str(error)
         self._write()
         return None
-
-    def _stamp(self) -> tuple[int, int, int]:
-        try:
-            stat = self._config_file.stat()
-        except OSError:
-            return (0, 0, 0)
-        return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
     def _write(self) -> None:
         """Replace the copy in one step: a model server may read it at any moment."""
