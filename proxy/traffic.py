@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class Traffic:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._looking = threading.Lock()
         self._looked_at = float("-inf")
         self._stamp: tuple[int, int, int] | None = None
         self._split: Split | None = None
@@ -53,8 +55,7 @@ class Traffic:
             same, and a growing share only adds keys. None: the request is drawn by chance. Shadows are
             drawn by chance always.
         """
-        self._look()
-        split = self._split  # one reading: another thread may follow the file meanwhile
+        split = self._followed()
         if split is None:
             return Route(None, None)
         labels = [contract.LABEL_STABLE, contract.LABEL_CANARY]
@@ -64,12 +65,17 @@ class Traffic:
         label, other = labels
         return Route(label, other if random.random() < split.shadow_percent / 100 else None)
 
+    def _followed(self) -> Split | None:
+        """Return the split; whoever finds the last look too old looks, and the others wait for what it sees."""
+        with self._looking:
+            now = time.monotonic()
+            if now - self._looked_at >= LOOK_SECONDS:
+                self._looked_at = now
+                self._look()
+            return self._split
+
     def _look(self) -> None:
         """Read the file if it has changed; one that cannot be used changes nothing."""
-        now = time.monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
-            return
-        self._looked_at = now
         now_stamp = stamp(self._path)
         if now_stamp == self._stamp:
             return

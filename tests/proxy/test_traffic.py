@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from proxy.traffic import Route, Traffic
+from scenery.files import stamp
 
 
 @pytest.fixture
@@ -60,3 +63,13 @@ def test_a_wrong_share_changes_nothing_and_is_logged(file, caplog, value):
     with caplog.at_level(logging.ERROR):
         assert traffic.route(None) == Route("canary", "stable")
     assert "the split stays as it was" in caplog.text
+
+
+def test_callers_that_come_together_see_the_same_file(file, monkeypatch):
+    """While one thread reads an edit, no other one is routed by what was before."""
+    file.write_text('{"canary_percent": 100}')
+    monkeypatch.setattr("proxy.traffic.LOOK_SECONDS", 60)
+    monkeypatch.setattr("proxy.traffic.stamp", lambda path: time.sleep(0.1) or stamp(path))
+    traffic = Traffic(file)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(traffic.route, [None] * 8)) == {Route("canary", None)}
