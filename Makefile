@@ -6,8 +6,13 @@ COMPOSE ?= docker compose
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Looks the package up anew only if it is not found as it is known.
+APT      := DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=30
+CHROMIUM := { $(APT) install --yes --no-install-recommends chromium || \
+              { $(APT) update && $(APT) install --yes --no-install-recommends chromium; }; }
+
 .DEFAULT_GOAL := help
-.PHONY: help serve up down train test check format lint types imports tests conformance docs bench clean
+.PHONY: help serve up down train test check format lint types imports tests browser conformance docs bench clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,8 +50,13 @@ types: $(VENV)/for-development
 imports: $(VENV)/for-development
 	$(BIN)/lint-imports
 
-tests: $(VENV)/for-development
+tests: browser $(VENV)/for-development
 	$(BIN)/python -m pytest
+
+browser: ## Install Chromium, which the tests of the web page drive, if that can be done by itself
+	@command -v chromium > /dev/null || { \
+	  test "$$(id -u)" = 0 && grep -qE '^ID(_LIKE)?=.*debian' /etc/os-release && $(CHROMIUM); } > /dev/null 2>&1 || \
+	  echo "The tests of the web page will be skipped: there is no chromium. On Debian: apt-get install chromium"
 
 train: $(VENV)/for-development ## Train the shipped model again, from the shipped photos
 	$(BIN)/scenery train

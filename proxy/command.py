@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
+_SHORT = {"listen_host": "--host", "listen_port": "--port"}
 
-@click.command()
-@click.option("--host", "listen_host", help="Address to listen on. [default: SCENERY_LISTEN_HOST, or 127.0.0.1]")
-@click.option("--port", "listen_port", type=int, help="TCP port. [default: SCENERY_LISTEN_PORT, or 8080]")
-@click.option("--model-server", help="gRPC address. [default: SCENERY_MODEL_SERVER, or 127.0.0.1:8500]")
-@click.option(
-    "--traffic-file", help="The canary's share. [default: SCENERY_TRAFFIC_FILE, or models/scenery/traffic.json]"
-)
-def proxy(**flags: str | int | None) -> None:
+
+class _WithSettings(click.Command):
+    """A command with a flag for each setting, made when it is called: the others start without pydantic."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from proxy.settings import Settings
+
+        flags = [_flag(name, field) for name, field in Settings.model_fields.items()]
+        return [*flags, *super().get_params(ctx)]
+
+
+def _flag(name: str, field: Any) -> click.Option:
+    """Make the flag of a setting; its value is read as the variable's would be."""
+    names = [f"--{name.replace('_', '-')}", *([_SHORT[name]] if name in _SHORT else [])]
+    default = field.default if field.default not in (None, ()) else "none"
+    default = default.as_posix() if isinstance(default, Path) else default
+    description = field.description.rstrip(".")
+    return click.Option([*names, name], metavar="VALUE", help=f"{description}. [default: {default}]")
+
+
+@click.command(cls=_WithSettings)
+def proxy(**flags: str | None) -> None:
     """Run the proxy alone, in front of a model server that runs elsewhere.
 
-    A flag wins over its environment variable. README.md lists every setting.
+    Each flag has a variable: --max-photos is SCENERY_MAX_PHOTOS. A flag wins over its variable.
     """
     from proxy.server import run
     from proxy.settings import load_settings
 
-    given = {name: value for name, value in flags.items() if value is not None}
-    run(load_settings(**given))
+    run(load_settings(**{name: value for name, value in flags.items() if value is not None}))

@@ -1,4 +1,4 @@
-"""What this proxy has seen, by version: counters and histograms that Prometheus reads from ``/metrics``.
+"""What this proxy has seen, by version and by route: what Prometheus reads from ``/metrics``.
 
 Several workers keep their values in files of the folder ``PROMETHEUS_MULTIPROC_DIR``, and whichever of them is
 asked adds them up. prometheus_client chooses between files and memory once, while it is imported: the variable
@@ -8,26 +8,48 @@ must be set before this module is.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    g,
+    request,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from proxy.labels import Labelling
+from proxy.logs import route_of_request, told_problem
 from proxy.model_server import Scored
+from proxy.problems import OVERLOADED
 from proxy.settings import FIGURES_FOLDER
 
 OK = "ok"
 LATEST = "latest"
 """The ``version_label`` of photos that were sent without one."""
+
+UNKNOWN = "unknown"
+"""The ``route`` of requests that fit none: what callers make up must not become a series each."""
+
+SHED = frozenset({OVERLOADED, "rate-limited"})
+"""Problems that are nobody's mistake: there was too much to do."""
 
 SECONDS = tuple(float(f"{0.001 * 30000 ** (step / 46):.4g}") for step in range(47))
 """Bounds from 1 ms to 30 s, each 1.25 times the one before, so that a percentile read from them is as near."""
@@ -73,6 +95,23 @@ class Figures:
             "shadowed",
             "label",
         )
+        self._requests = self._counter("scenery_requests", "Requests that were answered.", "route", "status")
+        self._request_seconds = Histogram(
+            "scenery_request_seconds",
+            "From the request's headers until its answer was ready to be sent.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "scenery_requests_in_flight",
+            "Requests that are being answered, those for this page left out.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._refused = self._counter("scenery_refused", "Requests and photos refused for what they are.", "reason")
+        self._shed = self._counter("scenery_shed", "Requests and photos turned away for their number.", "reason")
+        self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, version_label: str | None, scored: Scored, labelling: Labelling) -> None:
         """Count a photo that got its scores from the version of a label, or from the latest if None."""
@@ -94,6 +133,35 @@ class Figures:
         """Count the labels that only one of two versions gave; those of ``labels`` they agree on show as 0."""
         for label in labels:
             self._disagreements.labels(str(answered), str(shadowed), label).inc(label in given_by_one)
+
+    def request_begun(self) -> None:
+        """Count a request as in flight, until :meth:`request_over`."""
+        self._in_flight.inc()
+
+    def request_over(self) -> None:
+        """Take a request out of those in flight."""
+        self._in_flight.dec()
+
+    def request_answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request by the rule that its path fits, or :data:`UNKNOWN`, and its answer's status."""
+        found = self._of_requests.get((route, status))
+        if found is None:  # remembered, since to find them costs more than to count
+            found = self._requests.labels(route, status), self._request_seconds.labels(route)
+            self._of_requests[route, status] = found
+        count, histogram = found
+        count.inc()
+        histogram.observe(seconds)
+
+    def refused(self, problem: str, status: int) -> None:
+        """Count a request, or one photo of several, that was answered with a problem.
+
+        Failures, which are 5xx and not :data:`SHED`, are counted where they happen: by :meth:`failed`, and as
+        the request's status.
+        """
+        if problem in SHED:
+            self._shed.labels(problem).inc()
+        elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._refused.labels(problem).inc()
 
     def page(self) -> bytes:
         """Return all figures in Prometheus' text format, those of other workers added."""
@@ -117,6 +185,57 @@ def figures() -> Figures:
     """Return the running application's figures."""
     found: Figures = current_app.extensions["figures"]
     return found
+
+
+def register_figures(app: Flask, counted: Figures) -> None:
+    """Count every request of ``app`` once, however it ends, and the problem that its answer tells.
+
+    Flask's signals, not its hooks: they come before the first hook and after the last one, so it does not
+    matter what else is registered, and when. Of a request with several photos, who answers each on its own
+    tells :meth:`Figures.refused` of those that failed.
+    """
+    app.extensions["figures"] = counted
+
+    def begin(_: Flask, **__: Any) -> None:
+        g.figures_begun = time.perf_counter()
+        if request.endpoint != _SCRAPE:
+            counted.request_begun()
+
+    def see(_: Flask, response: Response, **__: Any) -> None:
+        g.figures_answer = response
+
+    def end(_: Flask, **__: Any) -> None:
+        begun: float | None = g.pop("figures_begun", None)
+        if begun is None:
+            return
+        if request.endpoint != _SCRAPE:
+            counted.request_over()
+        _count(counted, g.get("figures_answer"), time.perf_counter() - begun)
+
+    request_started.connect(begin, app, weak=False)
+    request_finished.connect(see, app, weak=False)
+    request_tearing_down.connect(end, app, weak=False)
+
+
+_SCRAPE = "figures.metrics"
+"""The endpoint of the page: if it counted as in flight, nobody would ever read 0."""
+
+
+def _count(counted: Figures, answer: Response | None, seconds: float) -> None:
+    status = HTTPStatus.INTERNAL_SERVER_ERROR.value if answer is None else answer.status_code
+    counted.request_answered(route_of_request() or UNKNOWN, status, seconds)
+    problem = told_problem(answer)
+    if problem is not None:
+        counted.refused(problem, status)
+
+
+def forget_worker(pid: int) -> None:
+    """Take what a worker that ended had in flight out of the sum; the master calls it, however the worker ended.
+
+    What the worker has counted stays.
+    """
+    if FIGURES_FOLDER in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _name(version: int | None) -> str:

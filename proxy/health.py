@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint
 
-from proxy.model_server import model_server
-from proxy.problems import ProblemError
+from proxy.deadline import Deadline
+from proxy.model_server import Target
+from proxy.parts import parts
 
 blueprint = Blueprint("health", __name__)
 
@@ -30,11 +30,9 @@ def healthz() -> dict[str, str]:
 
 @blueprint.get("/readyz")
 def readyz() -> dict[str, Any]:
-    """Tell that photos can be answered, by having the model server score one; 503 and why, if not."""
-    server = model_server()
-    try:
-        scored = server.scored(server.classify(_PROBE_PHOTO))
-        labels = server.describe(scored.version).labels
-    except ProblemError as problem:
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, problem.name, problem.detail) from problem
-    return {"status": "ready", "model": server.model_name, "version": scored.version, "labels": list(labels)}
+    """Tell that photos can be answered, by scoring one with the version that most callers get; 503 and why, if not."""
+    use = parts()
+    target = Target(use.traffic.main_label())
+    scored, labelling = use.scoring.probe(_PROBE_PHOTO, target, Deadline.after(use.settings.timeout_seconds))
+    model = use.model_server.model_name
+    return {"status": "ready", "model": model, "version": scored.version, "labels": list(labelling.scores)}

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+Source = Literal["model", "setting", "index"]
+
+THRESHOLD: Final = 0.5
+"""Where scores are cut by default if the model does not say: as likely as not."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a version's ``describe`` signature answers: names of its scores, and where each is cut."""
+    """The names of a version's scores, and where each is cut."""
 
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
+    source: Source = "model"
+    """Who named the labels: the version's ``describe`` signature, the proxy's setting, or nobody."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,14 @@ class Labelling:
     """The labels whose score reaches their threshold, the surest first."""
     top_index: int
     top_label: str
+    source: Source = "model"
+
+
+def describe_unnamed(count: int, labels: Sequence[str]) -> Description:
+    """Describe a version that does not describe itself: by ``labels`` if there are ``count``, else by index."""
+    if len(labels) == count:
+        return Description(tuple(labels), (THRESHOLD,) * count, "setting")
+    return Description(tuple(map(str, range(count))), (THRESHOLD,) * count, "index")
 
 
 def label_scores(description: Description, scores: Sequence[float]) -> Labelling:
@@ -36,11 +52,34 @@ def label_scores(description: Description, scores: Sequence[float]) -> Labelling
     """
     named = {label: round(score, 6) for label, score in zip(description.labels, scores, strict=True)}
     thresholds = dict(zip(description.labels, description.thresholds, strict=True))
-    given = [label for label, score in named.items() if score >= thresholds[label]]
     top_index = max(range(len(scores)), key=scores.__getitem__)
     return Labelling(
         scores=named,
-        labels=sorted(given, key=named.__getitem__, reverse=True),
+        labels=[label for label in _surest_first(named) if named[label] >= thresholds[label]],
         top_index=top_index,
         top_label=description.labels[top_index],
+        source=description.source,
     )
+
+
+def narrow(labelling: Labelling, threshold: float | None, top: int | None) -> Labelling:
+    """Return what of a labelling was asked for.
+
+    Parameters
+    ----------
+    threshold
+        Cuts every score here instead of at its label's own threshold, in [0, 1].
+    top
+        Keeps the so many highest scores only, the surest first.
+    """
+    scores, labels = labelling.scores, labelling.labels
+    if threshold is not None:
+        labels = [label for label in _surest_first(scores) if scores[label] >= threshold]
+    if top is not None:
+        scores = {label: scores[label] for label in _surest_first(scores)[:top]}
+        labels = [label for label in labels if label in scores]
+    return replace(labelling, scores=scores, labels=labels)
+
+
+def _surest_first(scores: dict[str, float]) -> list[str]:
+    return sorted(scores, key=scores.__getitem__, reverse=True)

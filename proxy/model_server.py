@@ -6,58 +6,37 @@ import array
 import math
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import grpc
-from flask import current_app
 
-from proxy.labels import Description, Labelling, label_scores
-from proxy.problems import ProblemError
+from proxy.deadline import Deadline
+from proxy.labels import Description, describe_unnamed
+from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, ProblemError, problem
 from scenery import contract, wire
 
 REMEMBERED_SECONDS = 5.0
 """A version never changes, but somebody may put another model under its number."""
 
-MODEL_NOT_SERVED = "model-not-served"
+Metadata = tuple[tuple[str, str], ...]
 
-_UNKNOWN_LABEL = "Unrecognized servable version label"
+_NO_VERSION = "Unrecognized servable version label"
+_NO_SIGNATURE = re.compile(r"^Serving signature (key|name)\b.*not found")
 _REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
-_REFUSAL_STATUSES = {
-    contract.REFUSED_EMPTY: HTTPStatus.BAD_REQUEST,
-    contract.REFUSED_FORMAT: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    contract.REFUSED_PIXELS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    contract.REFUSED_DAMAGED: HTTPStatus.UNPROCESSABLE_ENTITY,
-}
 _DT_STRING = wire.enum_values("tensorflow.DataType")["DT_STRING"]
 _DECODER = re.compile(r"\{\{node [^}]*[Dd]ecode[^}]*\}\}")
-_OPTIONS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # The model server is a neighbour: found again within a second of its return, never behind a web proxy.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_http_proxy", 0),
-]
 
 
-@dataclass
-class Call:
-    """A photo that was sent, and when. The answer's time is taken as it comes, not as somebody asks for it."""
+@dataclass(frozen=True)
+class Target:
+    """Which version is asked: that of a label, or that of a number; the latest if neither is given."""
 
-    label: str | None
-    """The label of the version that was asked; None for the latest."""
-    future: Any
-    sent_at: float
-    answered_at: float | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.future.add_done_callback(self._done)
-
-    def _done(self, _: Any) -> None:
-        self.answered_at = time.monotonic()
+    label: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,138 +50,166 @@ class Scored:
 
 
 class ModelServer:
-    """One channel to a model server. Threads share it; make it after a fork, never before."""
+    """One model behind a channel, which this closes. Threads share it; make it after a fork, never before."""
 
-    def __init__(self, address: str, model_name: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        model_name: str,
+        labels: tuple[str, ...] = (),
+        metadata: Callable[[], Metadata] = lambda: (),
+        watch: Callable[[str, str], AbstractContextManager[None]] = lambda *_: nullcontext(),
+    ) -> None:
+        """Remember what to ask.
+
+        Parameters
+        ----------
+        labels
+            For versions that do not describe themselves.
+        metadata
+            Gives what goes with each call, such as the request's id.
+        watch
+            Gives, by method and signature, the context that each call is made in.
+        """
         self.model_name = model_name
-        self._address = address
-        self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(address, _OPTIONS)
-        self._predict = self._channel.unary_unary(
+        self._labels = labels
+        self._metadata = metadata
+        self._watch = watch
+        self._predict = channel.unary_unary(
             f"/{wire.PREDICTION_SERVICE}/Predict",
             request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=wire.PredictResponse.FromString,
         )
-        self._descriptions: dict[int, tuple[float, Description]] = {}
+        self._descriptions: dict[int, tuple[float, Description | None]] = {}
 
-    def classify(self, photo: bytes, label: str | None = None) -> Call:
-        """Start to score an encoded photo by a label's version, or the latest; :meth:`scored` waits for the answer."""
-        request = self._request(contract.SIGNATURE_CLASSIFY)
-        if label is not None:
-            request.model_spec.version_label = label
-        tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
-        tensor.dtype = _DT_STRING
-        tensor.tensor_shape.dim.add(size=1)
-        tensor.string_val.append(photo)
-        sent_at = time.monotonic()
-        return Call(label, self._predict.future(request, timeout=self._timeout_seconds), sent_at)
-
-    def scored(self, call: Call) -> Scored:
-        """Wait for :meth:`classify`.
+    def score(self, photo: bytes, target: Target, deadline: Deadline) -> Scored:
+        """Score an encoded photo.
 
         Raises
         ------
         ProblemError
-            If the model refused the photo or the model server could not answer.
+            If the model refused the photo or the model server could not answer in time.
         """
-        response = self._answer(call.future)
-        seconds = (call.answered_at or time.monotonic()) - call.sent_at
-        scores = response.outputs[contract.OUTPUT_SCORES]
-        return Scored(response.model_spec.version.value, tuple(_floats(scores)), seconds)
+        request = self._request(contract.SIGNATURE_CLASSIFY, target)
+        tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
+        tensor.dtype = _DT_STRING
+        tensor.tensor_shape.dim.add(size=1)
+        tensor.string_val.append(photo)
+        begun = time.monotonic()
+        response = self._call(request, deadline)
+        seconds = time.monotonic() - begun
+        return Scored(response.model_spec.version.value, tuple(_scores(response.outputs)), seconds)
 
-    def labelling(self, scored: Scored) -> Labelling:
-        """Name scores as their version describes them.
+    def describe(self, scored: Scored, deadline: Deadline) -> Description:
+        """Return the description of the version that gave scores, one label a score.
 
         Raises
         ------
         ProblemError
             If the version cannot be asked, or describes more or fewer labels than it gave scores.
         """
-        description = self.describe(scored.version)
-        if len(description.labels) != len(scored.scores):
-            description = self.describe(scored.version, refresh=True)
+        description = self._described(scored.version, deadline)
+        if description is not None and len(description.labels) != len(scored.scores):
+            description = self._described(scored.version, deadline, refresh=True)
+        if description is None:
+            description = describe_unnamed(len(scored.scores), self._labels)
         counts = (len(scored.scores), len(description.labels), len(description.thresholds))
         if len(set(counts)) > 1 or not scored.scores or not all(map(math.isfinite, scored.scores)):
-            raise ProblemError(
-                HTTPStatus.BAD_GATEWAY,
+            raise problem(
                 "model-server-failed",
                 f"Version {scored.version} gave {counts[0]} scores, not all of them numbers perhaps, and describes "
                 f"{counts[1]} labels and {counts[2]} thresholds. Take it back and export it again.",
             )
-        return label_scores(description, scored.scores)
+        return description
 
-    def describe(self, version: int, refresh: bool = False) -> Description:
-        """Return what a version says of itself; remembered for some seconds, unless to ``refresh``.
-
-        Raises
-        ------
-        ProblemError
-            If the model server could not answer.
-        """
+    def _described(self, version: int, deadline: Deadline, refresh: bool = False) -> Description | None:
+        """Return what a version says of itself, remembered for some seconds; None if it says nothing."""
         asked_at, description = self._descriptions.get(version, (-math.inf, None))
-        if refresh or description is None or time.monotonic() - asked_at > REMEMBERED_SECONDS:
-            request = self._request(contract.SIGNATURE_DESCRIBE)
-            request.model_spec.version.value = version
-            outputs = self._answer(self._predict.future(request, timeout=self._timeout_seconds)).outputs
-            description = Description(
-                labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
-                thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
-            )
+        if refresh or time.monotonic() - asked_at > REMEMBERED_SECONDS:
+            description = self._ask_description(version, deadline)
             self._descriptions[version] = time.monotonic(), description
         return description
 
-    def _request(self, signature: str) -> Any:
+    def _ask_description(self, version: int, deadline: Deadline) -> Description | None:
+        request = self._request(contract.SIGNATURE_DESCRIBE, Target(version=version))
+        try:
+            outputs = self._call(request, deadline).outputs
+        except _NoSignatureError:
+            return None
+        return Description(
+            labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
+            thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
+        )
+
+    def _request(self, signature: str, target: Target) -> Any:
         request = wire.PredictRequest()
         request.model_spec.name = self.model_name
         request.model_spec.signature_name = signature
+        if target.label is not None:
+            request.model_spec.version_label = target.label
+        elif target.version is not None:
+            request.model_spec.version.value = target.version
         return request
 
-    def _answer(self, call: Any) -> Any:
+    def _call(self, request: Any, deadline: Deadline) -> Any:
         try:
-            return call.result()
+            with self._watch("Predict", request.model_spec.signature_name):
+                return self._predict(request, timeout=deadline.seconds_left(), metadata=self._metadata())
         except grpc.RpcError as error:
-            raise self._problem(call.code(), call.details() or "") from error
-
-    def _problem(self, code: grpc.StatusCode, details: str) -> ProblemError:
-        if code is grpc.StatusCode.INVALID_ARGUMENT and (problem := _photo_problem(details)):
-            return problem
-        if code is grpc.StatusCode.UNAVAILABLE:
-            detail = (
-                f"The model server at {self._address} cannot be reached. Start it, or correct SCENERY_MODEL_SERVER."
-            )
-            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "model-server-unavailable", detail)
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            detail = "The model server has more requests than it can take. Try again in a moment."
-            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail)
-        if code is grpc.StatusCode.NOT_FOUND or details.startswith(_UNKNOWN_LABEL):
-            detail = f"The model server serves no such version of {self.model_name!r} now: {details}"
-            return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, MODEL_NOT_SERVED, detail)
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            detail = (
-                f"The model server did not answer within {self._timeout_seconds:g} s. Try again, "
-                "or raise SCENERY_TIMEOUT_SECONDS."
-            )
-            return ProblemError(HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded", detail)
-        detail = f"The model server failed with {code.name}: {details}"
-        return ProblemError(HTTPStatus.BAD_GATEWAY, "model-server-failed", detail)
+            raise _problem(error.code(), error.details() or "", self.model_name) from error
 
 
-def model_server() -> ModelServer:
-    """Return the running application's model server."""
-    server: ModelServer = current_app.extensions["model_server"]
-    return server
+class _NoSignatureError(ProblemError):
+    """The version has no such signature."""
+
+
+def _problem(code: grpc.StatusCode, details: str, model_name: str) -> ProblemError:
+    """Tell what a failed call means to whoever sent the photo."""
+    if code is grpc.StatusCode.INVALID_ARGUMENT and (refusal := _photo_problem(details)):
+        return refusal
+    if _NO_SIGNATURE.match(details):
+        return _NoSignatureError(HTTPStatus.BAD_GATEWAY, "model-server-failed", f"{model_name!r}: {details}")
+    if code is grpc.StatusCode.NOT_FOUND or details.startswith(_NO_VERSION):
+        return problem(MODEL_NOT_SERVED, f"The model server serves no such version of {model_name!r} now: {details}")
+    if code in _OUTAGES:
+        return problem(*_OUTAGES[code])
+    return problem("model-server-failed", f"The model server failed with {code.name}: {details}")
+
+
+_OUTAGES = {
+    grpc.StatusCode.UNAVAILABLE: (
+        "model-server-unavailable",
+        "The model server cannot be reached. Start it, or correct SCENERY_MODEL_SERVER.",
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        OVERLOADED,
+        "The model server has more requests than it can take. Try again in a moment.",
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        "deadline-exceeded",
+        "The model server did not answer in time. Try again, allow more in X-Request-Timeout if you send it, "
+        "or raise SCENERY_TIMEOUT_SECONDS.",
+    ),
+}
 
 
 def _photo_problem(details: str) -> ProblemError | None:
     """Tell why a model refused a photo: in its own words, or as a decoder's failure; None if it did not."""
     match = _REFUSAL.search(details)
-    if match and match[1] in _REFUSAL_STATUSES:
-        sentence = match[2][:1].upper() + match[2][1:] + "."
-        return ProblemError(_REFUSAL_STATUSES[match[1]], match[1], sentence)
+    if match and match[1] in contract.REFUSALS:
+        return problem(match[1], match[2][:1].upper() + match[2][1:] + ".")
     if _DECODER.search(details):
         detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
-        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, contract.REFUSED_DAMAGED, detail)
+        return problem(contract.REFUSED_DAMAGED, detail)
     return None
+
+
+def _scores(outputs: Any) -> list[float]:
+    """Read the scores; a model of somebody else's may call its only output otherwise."""
+    if contract.OUTPUT_SCORES not in outputs and len(outputs) == 1:
+        (tensor,) = outputs.values()
+        return _floats(tensor)
+    return _floats(outputs[contract.OUTPUT_SCORES])
 
 
 def _floats(tensor: Any) -> list[float]:

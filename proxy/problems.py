@@ -5,22 +5,75 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
-from flask import Flask, Response, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from scenery import contract
 
-log = logging.getLogger(__name__)
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:scenery:problem:"
+RETRY_AFTER_SECONDS: Final = 1
 
-MEDIA_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:scenery:problem:"
-RETRY_AFTER_SECONDS = 1
-DRAINED_BYTES = 64 * 2**20
-"""How much of a body that is too large is read before the connection is closed on its sender."""
+MODEL_NOT_SERVED: Final = "model-not-served"
+OVERLOADED: Final = "overloaded"
+
+KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
+    contract.REFUSED_EMPTY: (HTTPStatus.BAD_REQUEST, "there is no photo in the request"),
+    contract.REFUSED_FORMAT: (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "the bytes are no JPEG, PNG, WebP, BMP or GIF, or of a kind that is not read "
+        "(animated WebP, BMP below 24 bits)",
+    ),
+    "unsupported-media-type": (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "the content type is neither `image/…` nor a form nor JSON",
+    ),
+    contract.REFUSED_DAMAGED: (HTTPStatus.UNPROCESSABLE_ENTITY, "the photo is cut off or broken"),
+    "too-many-bytes": (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "the request, or a photo that was fetched, is larger than `SCENERY_MAX_BODY_BYTES`",
+    ),
+    contract.REFUSED_PIXELS: (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "the photo has more than `SCENERY_MAX_PIXELS`; refused from its header, before decoding",
+    ),
+    "too-many-frames": (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "the animation has more than `SCENERY_MAX_FRAMES`, of which the first would be read",
+    ),
+    "too-many-photos": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request has more than `SCENERY_MAX_PHOTOS`"),
+    "bad-parameter": (HTTPStatus.BAD_REQUEST, "a parameter of the address, or a header, cannot be used"),
+    "bad-json": (HTTPStatus.BAD_REQUEST, "the body is no JSON, or not of the shape that `/docs` shows"),
+    "bad-form": (HTTPStatus.BAD_REQUEST, "a photo in the form has no file name"),
+    "bad-request": (HTTPStatus.BAD_REQUEST, "the request breaks HTTP"),
+    "request-timeout": (HTTPStatus.REQUEST_TIMEOUT, "the client stopped sending in the middle"),
+    "url-not-allowed": (
+        HTTPStatus.FORBIDDEN,
+        "the photo's host is not in `SCENERY_URL_HOSTS`, or its address is private",
+    ),
+    "url-not-fetched": (HTTPStatus.UNPROCESSABLE_ENTITY, "the photo's host does not give it"),
+    "url-timeout": (HTTPStatus.GATEWAY_TIMEOUT, "the photo's host took too long"),
+    "unauthorized": (HTTPStatus.UNAUTHORIZED, "the API key is missing or unknown"),
+    "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "more requests than `SCENERY_RATE_LIMIT`; see `Retry-After`"),
+    "version-unknown": (HTTPStatus.NOT_FOUND, "the `version` or `label` that was asked for is not served"),
+    OVERLOADED: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "more requests at a time than `SCENERY_MAX_IN_FLIGHT`, or than the model server takes; see `Retry-After`",
+    ),
+    "model-server-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "the model server is down"),
+    MODEL_NOT_SERVED: (HTTPStatus.SERVICE_UNAVAILABLE, "the model server has no such model"),
+    "model-server-failed": (HTTPStatus.BAD_GATEWAY, "the model failed; `detail` has its words"),
+    "deadline-exceeded": (
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "no answer within `SCENERY_TIMEOUT_SECONDS`, or the request's own `X-Request-Timeout`",
+    ),
+    "not-found": (HTTPStatus.NOT_FOUND, "there is no such path"),
+    "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "the path has another method; see `Allow`"),
+    "internal-server-error": (HTTPStatus.INTERNAL_SERVER_ERROR, "a defect of the proxy; its log says more"),
+}
+"""The last part of each ``type``: its status, and when it comes."""
 
 
 @dataclass
@@ -31,65 +84,20 @@ class ProblemError(Exception):
     name: str
     """The last part of ``type``, such as ``too-many-pixels``."""
     detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What goes with the answer, if the problem is the whole of it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the members of the problem document."""
         title = self.name.replace("-", " ").capitalize()
         return {"type": TYPE_PREFIX + self.name, "title": title, "status": self.status.value, "detail": self.detail}
 
-    def response(self) -> Response:
-        """Return the answer that carries the problem."""
-        response = Response(json.dumps(self.as_dict()) + "\n", self.status.value, content_type=MEDIA_TYPE)
-        if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return response
+    def all_headers(self) -> dict[str, str]:
+        """Return the headers of the answer; whoever may come again is told when."""
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return retry | dict(self.headers)
 
 
-def _drain(environ: dict[str, Any]) -> None:
-    """Read on and throw away: closed while it still sends, a client would see a reset, not the answer."""
-    left = min(int(environ.get("CONTENT_LENGTH") or DRAINED_BYTES), DRAINED_BYTES)
-    while left > 0:
-        chunk = environ["wsgi.input"].read(min(left, 2**16))
-        if not chunk:
-            return
-        left -= len(chunk)
-
-
-def register_problems(app: Flask) -> None:
-    """Make every error of ``app`` a problem document, those of Flask and defects too."""
-
-    @app.errorhandler(ProblemError)
-    def problem(error: ProblemError) -> Response:
-        return error.response()
-
-    @app.errorhandler(RequestEntityTooLarge)
-    def too_many_bytes(_: RequestEntityTooLarge) -> Response:
-        _drain(request.environ)
-        limit = app.config["MAX_CONTENT_LENGTH"]
-        if request.content_length is not None and request.content_length <= limit:
-            detail = "The form has too many parts, or a photo without a file name. Send photos as file parts."
-            return ProblemError(HTTPStatus.BAD_REQUEST, "bad-form", detail).response()
-        detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
-        return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-bytes", detail).response()
-
-    @app.errorhandler(ClientDisconnected)  # how werkzeug tells that a read failed
-    @app.errorhandler(BlockingIOError)
-    def silent_client(_: Exception) -> Response:
-        detail = "The rest of the request did not come. Send it again, whole."
-        return ProblemError(HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail).response()
-
-    @app.errorhandler(HTTPException)
-    def http_exception(error: HTTPException) -> Response:
-        status = HTTPStatus(error.code or 500)
-        name = status.phrase.lower().replace(" ", "-")
-        response = ProblemError(status, name, error.description or status.description).response()
-        for key, value in error.get_headers():
-            if key.lower() == "allow":
-                response.headers[key] = value
-        return response
-
-    @app.errorhandler(Exception)
-    def defect(error: Exception) -> Response:
-        log.exception("A request failed by a defect of the proxy", exc_info=error)
-        detail = "The proxy failed to handle this request; its log says why."
-        return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-server-error", detail).response()
+def problem(name: str, detail: str, **headers: str) -> ProblemError:
+    """Make a problem of :data:`KINDS`, with its status; an underscore in a header's name stands for a hyphen."""
+    return ProblemError(KINDS[name][0], name, detail, {key.replace("_", "-"): value for key, value in headers.items()})

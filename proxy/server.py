@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import socket
-import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
 
-from proxy.problems import ProblemError
-from proxy.settings import FIGURES_FOLDER, Settings
+from proxy.admission import Admission, SharedCounts
+from proxy.channel import credentials
+from proxy.error_handlers import answer
+from proxy.guard import Guard
+from proxy.logs import GunicornLogger, configure_logging
+from proxy.settings import FIGURES_FOLDER, Settings, misspelt
+from proxy.worker import Worker, malformed
 
-SILENCE_SECONDS = 10
-"""How long a client may send nothing in the middle of a request."""
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20
 """How long a stopping worker may take for the requests it has accepted."""
 
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may wait for its next request; longer than load balancers keep theirs, 60 s mostly."""
+
+_PLACES = 64
+"""For workers, those that end while others take over too; gunicorn can be told to start more."""
+
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    def __init__(self, settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
+    def __init__(self, settings: Settings, create_app: Callable[[Settings, Admission], Flask]) -> None:
         self._settings = settings
         self._create_app = create_app
+        self._in_flight = SharedCounts(max(_PLACES, 2 * settings.workers))
+        self._place = 0
         super().__init__()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
             "bind": f"{self._settings.listen_host}:{self._settings.listen_port}",
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "graceful_timeout": GRACE_SECONDS,
-            "post_worker_init": _limit_silence,
-            "loglevel": "warning",
+            "keepalive": KEEP_ALIVE_SECONDS,
+            "pre_fork": self._take_place,
+            "child_exit": self._forget,
+            "logger_class": GunicornLogger,
+            "loglevel": self._settings.log_level,
             "proc_name": "scenery-proxy",
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
+    def _take_place(self, _: Any, worker: Worker) -> None:
+        self._place = worker.place = self._in_flight.take()  # the worker is forked next, and knows it then
+
+    def _forget(self, _: Any, worker: Worker) -> None:
+        from proxy.figures import forget_worker  # not earlier, as in run
+
+        self._in_flight.give_back(worker.place)
+        forget_worker(worker.pid)
+
     def load(self) -> Flask:
-        app = self._create_app(self._settings)
+        admission = Admission(self._settings.max_in_flight, self._in_flight.counts, self._place)
+        app = self._create_app(self._settings, admission)
+        # A body that breaks off in its chunks only shows while it is read.
         app.register_error_handler(ParseException, _malformed)
         return app
 
 
-def _limit_silence(worker: Any) -> None:
-    """Let reads of accepted connections fail after a while, so that stalled clients free their thread.
-
-    gunicorn has no such setting for threads; accepted sockets inherit the listener's.
-    """
-    timeout = struct.pack("ll", SILENCE_SECONDS, 0)
-    for listener in worker.sockets:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
-
-
 def _malformed(error: ParseException) -> Response:
-    """Answer a body that breaks off in its chunks, which only shows while it is read."""
-    return ProblemError(HTTPStatus.BAD_REQUEST, "bad-request", f"The request is malformed: {error}.").response()
+    return answer(malformed(error))
 
 
 @contextmanager
@@ -84,9 +97,21 @@ def _shared_figures(workers: int) -> Iterator[None]:
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the accepted requests; does not return."""
+    """Serve until SIGTERM or SIGINT, then finish the accepted requests; does not return.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file or an address that a setting names cannot be used.
+    """
+    configure_logging(settings.log_level)
+    for sentence in misspelt():
+        log.warning(sentence)
     with _shared_figures(settings.workers):
         # Not earlier: prometheus_client chooses while it is imported whether workers share their figures.
         from proxy.app import create_app
 
+        if settings.model_server_tls:
+            credentials(settings)
+        Guard(settings)
         _Gunicorn(settings, create_app).run()

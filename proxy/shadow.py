@@ -11,9 +11,10 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+from proxy.deadline import Deadline
 from proxy.figures import OK, Figures
-from proxy.labels import Labelling
-from proxy.model_server import ModelServer
+from proxy.labels import Labelling, label_scores
+from proxy.model_server import ModelServer, Target
 from proxy.problems import ProblemError
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,11 @@ class Waiting:
 class Shadow:
     """Compares the versions of one application, in a thread that the first photo starts (after the fork)."""
 
-    def __init__(self, server: ModelServer, figures: Figures, waiting: Waiting | None = None) -> None:
+    def __init__(
+        self, server: ModelServer, figures: Figures, timeout_seconds: float, waiting: Waiting | None = None
+    ) -> None:
         self._server = server
+        self._timeout_seconds = timeout_seconds
         self._figures = figures
         self._waiting = waiting or Waiting()
         self._starting = threading.Lock()
@@ -96,9 +100,10 @@ class Shadow:
     def _compare(self, answered: Answered) -> None:
         version: int | None = None
         try:
-            scored = self._server.scored(self._server.classify(answered.photo, answered.shadow_label))
+            deadline = Deadline.after(self._timeout_seconds)
+            scored = self._server.score(answered.photo, Target(answered.shadow_label), deadline)
             version = scored.version
-            labelling = self._server.labelling(scored)
+            labelling = label_scores(self._server.describe(scored, deadline), scored.scores)
         except ProblemError as problem:
             self._figures.shadowed(answered.version, version, problem.name)
         except Exception as error:

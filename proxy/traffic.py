@@ -65,6 +65,13 @@ class Traffic:
         label, other = labels
         return Route(label, other if random.random() < split.shadow_percent / 100 else None)
 
+    def main_label(self) -> str | None:
+        """Return the label of the version that answers most callers; None for the latest version."""
+        split = self._followed()
+        if split is None:
+            return None
+        return contract.LABEL_CANARY if split.canary_percent > 50 else contract.LABEL_STABLE
+
     def _followed(self) -> Split | None:
         """Return the split; whoever finds the last look too old looks, and the others wait for what it sees."""
         with self._looking:

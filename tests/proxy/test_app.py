@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ from http import client
 import pytest
 from PIL import Image
 
+from proxy.problems import KINDS
 from tests.photographs import bombs, encode
 from tests.processes import PHOTOS, free_ports, http, model_server, multipart, proxy, wait_until
 
@@ -19,6 +21,7 @@ LABELS = ["beach", "city", "sunset", "trees"]
 def assert_problem(answer, status: int, name: str) -> None:
     """Every error has one shape."""
     assert set(answer) == {"type", "title", "status", "detail"}
+    assert KINDS[name][0] == status
     assert answer["type"] == f"urn:scenery:problem:{name}"
     assert answer["status"] == status
     assert len(answer["detail"].split()) > 5
@@ -37,6 +40,7 @@ def test_a_raw_photo(proxied, photo):
     assert told["top"]["label"] == max(told["scores"], key=told["scores"].get)
     assert LABELS[told["top"]["index"]] == told["top"]["label"]
     assert set(told["labels"]) <= set(LABELS)
+    assert told["labels_from"] == "model"
 
 
 def test_a_form_with_several_photos(proxied, photo):
@@ -50,6 +54,89 @@ def test_a_form_with_several_photos(proxied, photo):
     assert first["scores"] != second["scores"]
     assert_problem(bad["error"], 415, "unsupported-format")
     assert first["scores"] == proxied.classify(photo)[1]["photos"][0]["scores"]
+
+
+def as_json(*photos: dict) -> bytes:
+    return json.dumps({"photos": photos}).encode()
+
+
+def in_base64(content: bytes) -> dict:
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def test_photos_in_json(proxied, photo):
+    """Photos in base64 are answered as if sent raw, under the names given to them; a broken one has its own error."""
+    body = as_json(in_base64(photo) | {"file": "a.jpg"}, in_base64(b"no photo"), {"b64": "?"})
+    status, answer, _ = proxied.classify(body, "application/json")
+    assert status == 200
+    first, no_photo, no_base64 = answer["photos"]
+    assert first["file"] == "a.jpg"
+    assert first["scores"] == proxied.classify(photo)[1]["photos"][0]["scores"]
+    assert_problem(no_photo["error"], 415, "unsupported-format")
+    assert_problem(no_base64["error"], 400, "bad-json")
+
+
+def test_a_url_is_not_fetched_unasked(proxied):
+    """Without hosts in the settings, no address is followed."""
+    status, answer, _ = proxied.classify(as_json({"url": "http://127.0.0.1/a.jpg"}), "application/json")
+    assert status == 403
+    assert_problem(answer, 403, "url-not-allowed")
+
+
+def test_only_hosts_of_the_settings_are_fetched_from(tmp_path, served, monkeypatch):
+    """Another host is refused, and so is one of them that turns out to be on the inside."""
+    monkeypatch.setenv("SCENERY_URL_HOSTS", "localhost")
+    with proxy(tmp_path, served.grpc) as fetching:
+        for url in ("https://example.org/a.jpg", "http://localhost/a.jpg"):
+            status, answer, _ = fetching.classify(as_json({"url": url}), "application/json")
+            assert status == 403
+            assert_problem(answer, 403, "url-not-allowed")
+
+
+def test_thresholds_and_the_highest_scores(proxied, photo):
+    """The caller's threshold cuts every label; of the highest scores alone, the surest comes first."""
+    (all_scores,) = proxied.classify(photo)[1]["photos"]
+    surest = sorted(all_scores["scores"], key=all_scores["scores"].get, reverse=True)
+    assert ask(proxied, photo, "threshold=0")["labels"] == surest
+    assert ask(proxied, photo, "threshold=1")["labels"] == []
+    two = ask(proxied, photo, "threshold=0&top=2")
+    assert list(two["scores"]) == two["labels"] == surest[:2]
+    assert two["top"] == all_scores["top"]
+
+
+def ask(proxied, photo: bytes, query: str) -> dict:
+    status, answer, _ = http("POST", f"{proxied.url}/v1/classify?{query}", photo, "image/jpeg")
+    assert status == 200, answer
+    return answer["photos"][0]
+
+
+def test_a_version_can_be_asked_for(proxied, photo):
+    """A number that is served answers; one that is not, or a label that nobody has, is told and none stands in."""
+    assert ask(proxied, photo, "version=1")["version"] == 1
+    for query in ("version=7", "label=canary", "label=%00"):
+        status, answer, _ = http("POST", f"{proxied.url}/v1/classify?{query}", photo, "image/jpeg")
+        assert status == 404
+        assert_problem(answer, 404, "version-unknown")
+
+
+@pytest.mark.parametrize(
+    "query", ["version=x", "version=-1", "version=1&version=2", "version=1&label=a", "threshold=1.1", "top=0", "tpo=1"]
+)
+def test_a_wrong_parameter_is_told(proxied, photo, query):
+    """Nothing of the address is ignored silently."""
+    status, answer, _ = http("POST", f"{proxied.url}/v1/classify?{query}", photo, "image/jpeg")
+    assert status == 400
+    assert_problem(answer, 400, "bad-parameter")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "name"), [("0.001", 504, "deadline-exceeded"), ("soon", 400, "bad-parameter")]
+)
+def test_a_request_may_have_a_deadline(proxied, photo, asked, status, name):
+    """What cannot be answered in the time that the caller has is given up then."""
+    got, answer, _ = http("POST", f"{proxied.url}/v1/classify", photo, "image/jpeg", {"X-Request-Timeout": asked})
+    assert got == status
+    assert_problem(answer, status, name)
 
 
 def test_scorefile_answers_as_the_tutorial_did(proxied, photo):
@@ -70,6 +157,11 @@ def test_every_format_is_taken(proxied, kind):
     assert answer["photos"][0]["scores"]
 
 
+def animation(frames: int) -> bytes:
+    stills = [Image.new("L", (2, 2), number % 256) for number in range(frames)]
+    return encode(stills[0], "GIF", save_all=True, append_images=stills[1:])
+
+
 def bad_bodies():
     photo = (PHOTOS / "0003.jpg").read_bytes()
     form, form_type = multipart()
@@ -84,6 +176,12 @@ def bad_bodies():
         "curl's default content type": (photo, "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
         "form without a file": (form, form_type, 400, "empty"),
         "too many photos": (two, two_type, 413, "too-many-photos"),
+        "too many photos as JSON": (as_json(*[{"b64": ""}] * 33), "application/json", 413, "too-many-photos"),
+        "no JSON": (b"{", "application/json", 400, "bad-json"),
+        "other JSON": (b'{"instances": []}', "application/json", 400, "bad-json"),
+        "no photo in JSON": (as_json(), "application/json", 400, "bad-json"),
+        "heic": (b"\0\0\0\x18ftypheic" + bytes(40), "image/heic", 415, "unsupported-format"),
+        "1001 frames": (animation(1001), "image/gif", 413, "too-many-frames"),
     } | {
         f"{kind} bomb": (bomb, "image/*", 413, "too-many-pixels")
         for kind, bomb in bombs().items()
@@ -166,7 +264,7 @@ def test_a_model_server_that_is_down(tmp_path, exported, photo):
         assert status == 503
         assert headers["Retry-After"]
         assert_problem(answer, 503, "model-server-unavailable")
-        assert f"127.0.0.1:{grpc_port}" in answer["detail"]
+        assert str(grpc_port) not in answer["detail"]
         assert http("GET", f"{alone.url}/readyz")[0] == 503
         assert http("GET", f"{alone.url}/healthz")[0] == 200
         flags = (f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=scenery")

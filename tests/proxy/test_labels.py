@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.labels import Description, label_scores
+from proxy.labels import Description, describe_unnamed, label_scores, narrow
 
 DESCRIPTION = Description(("beach", "city", "sunset"), (0.5, 0.4, 0.9))
 
@@ -28,3 +28,27 @@ def test_a_wrong_number_of_scores_is_refused():
     """Scores that the labels do not fit are never mislabelled."""
     with pytest.raises(ValueError, match="zip"):
         label_scores(DESCRIPTION, [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "top", "labels", "scores"),
+    [
+        (None, None, ["city", "beach"], ["beach", "city", "sunset"]),
+        (0.85, None, ["sunset"], ["beach", "city", "sunset"]),
+        (0, 2, ["sunset", "city"], ["sunset", "city"]),
+        (None, 1, [], ["sunset"]),
+        (None, 9, ["city", "beach"], ["sunset", "city", "beach"]),
+    ],
+)
+def test_a_labelling_is_narrowed_to_what_was_asked(threshold, top, labels, scores):
+    """A threshold cuts all labels alike; the highest scores come surest first, and no label without its score."""
+    told = narrow(label_scores(DESCRIPTION, [0.5, 0.8, 0.85]), threshold, top)
+    assert (told.labels, list(told.scores)) == (labels, scores)
+    assert (told.top_index, told.top_label) == (2, "sunset")
+
+
+def test_scores_without_names():
+    """They are numbered, unless there is a name for each; cut in the middle."""
+    assert describe_unnamed(2, ()) == Description(("0", "1"), (0.5, 0.5), "index")
+    assert describe_unnamed(2, ("a", "b")) == Description(("a", "b"), (0.5, 0.5), "setting")
+    assert describe_unnamed(2, ("a", "b", "c")).source == "index"

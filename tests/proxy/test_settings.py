@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
-from proxy.settings import Settings, load_settings
+from proxy.command import proxy
+from proxy.settings import Settings, load_settings, misspelt
 from scenery.errors import ConfigurationError
-from tests.processes import ROOT
 
 
 def test_the_environment_is_read_and_given_values_win(monkeypatch):
@@ -35,8 +36,32 @@ def test_a_wrong_value_names_its_variable(monkeypatch, name, value):
         load_settings()
 
 
-def test_every_setting_is_in_the_readme():
-    """The README's table has each variable, its default and what it is for."""
-    readme = (ROOT / "README.md").read_text()
-    for name, field in Settings.model_fields.items():
-        assert f"| `SCENERY_{name.upper()}` | `{field.default}` | {field.description} |" in readme
+def test_names_with_commas_and_empty_variables(monkeypatch):
+    """A list is its names without the blanks; an empty variable is as good as none."""
+    monkeypatch.setenv("SCENERY_URL_HOSTS", "example.org, *.example.org,")
+    monkeypatch.setenv("SCENERY_WORKERS", "")
+    settings = load_settings()
+    assert settings.url_hosts == ("example.org", "*.example.org")
+    assert settings.workers == 1
+
+
+def test_settings_that_need_one_another(tmp_path):
+    """Half of a certificate, or a certificate without TLS, is told at the start."""
+    with pytest.raises(ConfigurationError, match="SCENERY_MODEL_SERVER_KEY_FILE go together"):
+        load_settings(model_server_tls=True, model_server_certificate_file=tmp_path)
+    with pytest.raises(ConfigurationError, match="needs SCENERY_MODEL_SERVER_TLS=true"):
+        load_settings(model_server_ca_file=tmp_path)
+
+
+def test_a_misspelt_variable_is_noticed(monkeypatch):
+    """What is nearly a setting is told; what Kubernetes puts there is not."""
+    monkeypatch.setenv("SCENERY_MAX_PHOTO", "3")
+    monkeypatch.setenv("SCENERY_PORT", "tcp://10.0.0.1:80")
+    assert misspelt() == ["SCENERY_MAX_PHOTO is no setting; did you mean SCENERY_MAX_PHOTOS?"]
+
+
+def test_every_setting_has_a_flag():
+    """The command's flags are the table's fields."""
+    shown = " ".join(CliRunner().invoke(proxy, ["--help"]).output.split())
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in shown

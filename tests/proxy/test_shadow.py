@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from flask import Flask
 
 from proxy.app import create_app
+from proxy.channel import open_channel
+from proxy.deadline import Deadline
 from proxy.labels import Labelling
-from proxy.model_server import ModelServer
+from proxy.model_server import ModelServer, Target
 from proxy.settings import Settings
 from proxy.shadow import Answered, Shadow, Waiting
 from tests.processes import PHOTOS, ROOT, free_ports, http, model_server, multipart, proxy, wait_until
@@ -75,7 +78,7 @@ def send_photo(app: Flask) -> None:
 
 
 def told(app: Flask) -> str:
-    return app.extensions["figures"].page().decode()
+    return app.extensions["scenery"].figures.page().decode()
 
 
 @pytest.mark.parametrize(("canary_percent", "answered", "shadowed"), [(0, "1", "2"), (100, "2", "1")])
@@ -98,9 +101,9 @@ def test_photos_are_compared_with_the_other_version(split_app, canary_percent, a
 def test_versions_that_agree_show_as_zero(split_app):
     """No disagreement is a figure too, and shadows are not counted as traffic."""
     app = split_app(0, 0)
-    server = app.extensions["model_server"]
-    scored = server.scored(server.classify(FORM[0][1], "canary"))
-    app.extensions["shadow"].offer([Answered(FORM[0][1], scored.version, server.labelling(scored), "canary")])
+    shared = app.extensions["scenery"]
+    scored, labelling = shared.scoring.probe(FORM[0][1], Target("canary"), Deadline.after(10))
+    shared.shadow.offer([Answered(FORM[0][1], scored.version, labelling, "canary")])
     wait_until(lambda: len(disagreements(told(app))) == len(LABELS), "the comparison")
     assert disagreements(told(app)) == {("2", "2", label): 0 for label in LABELS}
     assert photos(told(app)) == {}
@@ -118,7 +121,9 @@ def test_without_a_share_there_is_no_shadow(split_app):
 def test_the_answer_goes_first(split_app):
     """A photo is left to its shadow only when the response is closed, which is after its bytes were sent."""
     app = split_app(0, 100)
-    app.extensions["shadow"] = Shadow(app.extensions["model_server"], app.extensions["figures"], Waiting(max_photos=0))
+    shared = app.extensions["scenery"]
+    full = Shadow(shared.model_server, shared.figures, 10, Waiting(max_photos=0))
+    app.extensions["scenery"] = replace(shared, shadow=full)
     response = app.test_client().post("/v1/classify", data=FORM[0][1], content_type="image/jpeg")
     assert response.json["photos"][0]["labels"] is not None
     assert shadows(told(app)) == {}
@@ -130,8 +135,9 @@ def test_a_shadow_that_fails_harms_nobody(split_app):
     """Requests are answered while their shadows find no server; each failure is counted by its name."""
     (port,) = free_ports(1)
     app = split_app(0, 100)
-    nobody = ModelServer(f"127.0.0.1:{port}", "scenery", 10)
-    app.extensions["shadow"] = Shadow(nobody, app.extensions["figures"])
+    nobody = ModelServer(open_channel(Settings(model_server=f"127.0.0.1:{port}")), "scenery")
+    shared = app.extensions["scenery"]
+    app.extensions["scenery"] = replace(shared, shadow=Shadow(nobody, shared.figures, 10))
     failed = ("1", "", "model-server-unavailable")
     send_photo(app)
     wait_until(lambda: shadows(told(app)) == {failed: 1}, "the failure")

@@ -21,13 +21,13 @@ def test_help_names_every_command_without_importing_a_stage():
         "assert not {'tensorflow', 'keras', 'numpy', 'flask', 'grpc', 'pandas'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("train", "export", "serve", "proxy"):
+    for command in ("train", "export", "serve", "proxy", "classify", "api-key"):
         assert f"  {command} " in done.stdout
 
 
 def test_every_command_explains_itself():
     """Each subcommand has a help text, and each of its options too."""
-    for command in ("train", "export", "serve", "proxy"):
+    for command in ("train", "export", "serve", "proxy", "classify", "api-key"):
         done = scenery(command, "--help")
         assert done.returncode == 0
         options = [line for line in done.stdout.splitlines() if line.startswith("  --")]

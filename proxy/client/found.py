@@ -1,0 +1,91 @@
+"""The photos that arguments name: files, folders, patterns, and standard input. Found one by one, read later."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from glob import has_magic, iglob
+from pathlib import Path
+from typing import Final
+
+from proxy.client.record import NotAnsweredError, not_answered
+
+STDIN: Final = "-"
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+"""What a folder's photos end in, in any case. A file that is named itself may end in anything."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that was named or found."""
+
+    name: str
+    read: Callable[[], bytes]
+    """Returns the encoded photo; raises :class:`NotAnsweredError` if there is none to be had."""
+
+
+def find_photos(arguments: Iterable[str]) -> Iterator[Photo]:
+    """Find the photos of each argument in turn, those of a folder or pattern in the order of their names.
+
+    What does not exist is a photo that cannot be read.
+    """
+    for argument in arguments:
+        if argument == STDIN:
+            yield Photo(STDIN, sys.stdin.buffer.read)
+        elif os.path.isdir(argument):
+            yield from _or_missing(argument, _below(argument), f"has no photo: no {' '.join(SUFFIXES)}")
+        elif has_magic(argument) and not os.path.lexists(argument):
+            yield from _or_missing(argument, _matching(argument), "matches no file")
+        else:
+            yield _file(argument)
+
+
+def _or_missing(argument: str, photos: Iterator[Photo], what: str) -> Iterator[Photo]:
+    first = next(photos, None)
+    yield _missing(argument, f"{argument} {what}. Name another file, folder or pattern.") if first is None else first
+    yield from photos
+
+
+def _below(folder: str) -> Iterator[Photo]:
+    """Find the photos of a folder and of those inside; neither hidden ones nor folders behind links."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted((each for each in listed if not each.name.startswith(".")), key=lambda each: each.name)
+    except OSError as error:
+        detail = f"{folder} cannot be listed: {error.strerror}. Correct its permissions."
+        yield _missing(folder, detail)
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        elif entry.name.lower().endswith(SUFFIXES):
+            yield _file(entry.path)
+
+
+def _matching(pattern: str) -> Iterator[Photo]:
+    for path in sorted(iglob(pattern, recursive=True)):
+        if not os.path.isdir(path):
+            yield _file(path)
+
+
+def _file(path: str) -> Photo:
+    def read() -> bytes:
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise _unreadable(f"{path} cannot be read: {error.strerror}. Correct its path or permissions.") from error
+
+    return Photo(path, read)
+
+
+def _missing(name: str, detail: str) -> Photo:
+    def read() -> bytes:
+        raise _unreadable(detail)
+
+    return Photo(name, read)
+
+
+def _unreadable(detail: str) -> NotAnsweredError:
+    return not_answered("file-not-readable", None, detail)

@@ -1,0 +1,70 @@
+"""Every error of the application as a problem document, Flask's own and defects too."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+
+from proxy.problems import MEDIA_TYPE, ProblemError, problem
+
+log = logging.getLogger(__name__)
+
+DRAINED_BYTES = 64 * 2**20
+"""How much of a body that is too large is read before the connection is closed on its sender."""
+
+
+def answer(error: ProblemError) -> Response:
+    """Return the answer that carries a problem."""
+    body = json.dumps(error.as_dict()) + "\n"
+    return Response(body, error.status.value, error.all_headers(), content_type=MEDIA_TYPE)
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Handle everything that a request of ``app`` may raise."""
+    app.register_error_handler(ProblemError, answer)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(ClientDisconnected, _silent_client)  # how werkzeug tells that a read failed
+    app.register_error_handler(BlockingIOError, _silent_client)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _defect)
+
+
+def _too_large(_: RequestEntityTooLarge) -> Response:
+    _drain(request.environ)
+    limit = request.max_content_length
+    if limit is None or (request.content_length is not None and request.content_length <= limit):
+        detail = "The form has too many parts, or a photo without a file name. Send photos as file parts."
+        return answer(problem("bad-form", detail))
+    detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
+    return answer(problem("too-many-bytes", detail))
+
+
+def _drain(environ: dict[str, Any]) -> None:
+    """Read on and throw away: closed while it still sends, a client would see a reset, not the answer."""
+    left = min(int(environ.get("CONTENT_LENGTH") or DRAINED_BYTES), DRAINED_BYTES)
+    while left > 0:
+        chunk = environ["wsgi.input"].read(min(left, 2**16))
+        if not chunk:
+            return
+        left -= len(chunk)
+
+
+def _silent_client(_: Exception) -> Response:
+    return answer(problem("request-timeout", "The rest of the request did not come. Send it again, whole."))
+
+
+def _http_exception(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or 500)
+    name = status.phrase.lower().replace(" ", "-")
+    headers = {key: value for key, value in error.get_headers() if key in ("Allow", "Location")}
+    return answer(ProblemError(status, name, error.description or status.description, headers))
+
+
+def _defect(error: Exception) -> Response:
+    log.exception("A request failed by a defect of the proxy", exc_info=error)
+    return answer(problem("internal-server-error", "The proxy failed to handle this request; its log says why."))

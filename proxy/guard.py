@@ -1,0 +1,50 @@
+"""Who may have photos labelled, and how often: asked before anything of a request's body is read."""
+
+from __future__ import annotations
+
+from flask import Flask, Request, Response, after_this_request, request
+
+from proxy.keys import Keys, require_key
+from proxy.logs import note
+from proxy.rates import Rates, caller, check_workers
+from proxy.settings import Settings
+
+
+class Guard:
+    """The keys and the rates of the settings, if there are any. Threads share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the keys; raises :class:`ConfigurationError` if a setting of theirs cannot be used."""
+        check_workers(settings.rate_limit, settings.rate_limit_storage, settings.workers)
+        self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+        self._rates = Rates(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
+
+    def let_in(self, asking: Request) -> dict[str, str]:
+        """Let a request in; returns the headers that tell its caller what is left.
+
+        Raises
+        ------
+        ProblemError
+            If its key is missing or unknown, or it comes too often.
+        """
+        who = caller(asking.remote_addr)
+        if self._keys is not None:
+            who = require_key(asking, self._keys)
+            note(key_holder=who)
+        if self._rates is None:
+            return {}
+        self._rates.take(who)
+        return self._rates.headers(who)
+
+
+def register_guard(app: Flask, guard: Guard, endpoints: frozenset[str]) -> None:
+    """Ask ``guard`` before each request of some endpoints of ``app``."""
+
+    @app.before_request
+    def ask() -> None:
+        if request.endpoint in endpoints and (told := guard.let_in(request)):
+
+            @after_this_request
+            def tell(response: Response) -> Response:
+                response.headers.extend(told)
+                return response

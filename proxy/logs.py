@@ -1,0 +1,185 @@
+"""The log: one JSON object a line on stderr, whoever speaks; and one line for each request.
+
+Modules speak by the standard library's logging, as gunicorn, gRPC and warnings do; the line of a request goes
+past it, which takes half the time. What that holds is named here, one by one: nothing of a photo unless asked
+for, never a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request, request_finished, request_started, request_tearing_down
+from gunicorn.glogging import Logger
+from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
+from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
+from structlog.typing import EventDict, Processor
+
+from proxy.problems import MEDIA_TYPE, TYPE_PREFIX
+from proxy.request_id import current_request_id
+
+log = logging.getLogger(__name__)
+
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Routes that somebody asks every few seconds; their lines are for debugging."""
+
+MAX_PATH_CHARACTERS = 256
+"""What is told of a path. A line then stays below the 4096 bytes that a pipe takes at once (PIPE_BUF, pipe(7))."""
+
+_OURS = ("proxy", "scenery")
+_requests = structlog.get_logger()
+
+
+def configure_logging(level: str) -> None:
+    """Write what this process logs as JSON lines to stderr; once, before a fork or after it.
+
+    Parameters
+    ----------
+    level
+        ``debug``, ``info``, ``warning`` or ``error``. Libraries are heard from ``warning`` on, whatever it
+        is: some tell whole addresses on their way.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_formatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel("ERROR" if level == "error" else "WARNING")
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level.upper())
+    logging.captureWarnings(True)
+    threading.excepthook = _log_uncaught
+    structlog.configure(
+        processors=[*_processors(), JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _processors() -> list[Processor]:
+    return [TimeStamper(fmt="iso", utc=True, key="time"), add_log_level, _add_request_id, format_exc_info]
+
+
+def _formatter() -> logging.Formatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=[add_logger_name, ExtraAdder(), *_processors()],
+        processors=[ProcessorFormatter.remove_processors_meta, JSONRenderer()],
+    )
+
+
+def _add_request_id(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    request_id = current_request_id()
+    if request_id is not None:
+        line["request_id"] = request_id
+    return line
+
+
+def _log_uncaught(thread: threading.ExceptHookArgs) -> None:
+    if thread.exc_value is not None:
+        name = thread.thread.name if thread.thread else "unknown"
+        log.critical("The thread %s ended by a defect", name, exc_info=thread.exc_value)
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, handed on to the handler of :func:`configure_logging`; its ``logger_class``."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take the level from ``loglevel``, and drop the handlers that gunicorn gives itself."""
+        super().setup(cfg)
+        for each in (self.error_log, self.access_log):
+            each.handlers.clear()
+            each.propagate = True
+
+
+def note(*, photos: int | None = None, versions: Iterable[int] | None = None, key_holder: str | None = None) -> None:
+    """Tell what the line of the running request is to hold besides; the last word on each counts.
+
+    Parameters
+    ----------
+    photos
+        How many the request has.
+    versions
+        Those that answered.
+    key_holder
+        Whose key it is; never the key.
+    """
+    given = {"photos": photos, "versions": versions and sorted(set(versions)), "key_holder": key_holder}
+    _noted().update({name: fact for name, fact in given.items() if fact is not None})
+
+
+def note_photo(file: str | None, labels: Sequence[str], scores: Mapping[str, float]) -> None:
+    """Tell of one photo of the running request; written only where photos may be logged."""
+    g.setdefault("log_photos", []).append({"file": file, "labels": list(labels), "scores": dict(scores)})
+
+
+def _noted() -> dict[str, Any]:
+    noted: dict[str, Any] = g.setdefault("log_noted", {})
+    return noted
+
+
+def told_problem(response: Response | None) -> str | None:
+    """Return the name of the problem that an answer tells, such as ``too-many-pixels``; None if it tells none."""
+    if response is None or response.content_type != MEDIA_TYPE:
+        return None
+    told: str = response.get_json()["type"]
+    return told.removeprefix(TYPE_PREFIX)
+
+
+def register_request_log(app: Flask, log_photos: bool) -> None:
+    """Log a line for each request of ``app``, however it ends; those of probes at debug level.
+
+    Nothing is written unless :func:`configure_logging` was called.
+
+    Flask's signals, not its hooks: they come before the first hook and after the last one, so it does not
+    matter what else is registered, and when.
+
+    Parameters
+    ----------
+    log_photos
+        Whether what :func:`note_photo` was told is written too.
+    """
+
+    def begin(_: Flask, **__: Any) -> None:
+        g.log_begun = time.perf_counter()
+
+    def see(_: Flask, response: Response, **__: Any) -> None:
+        g.log_answer = response
+
+    def write(_: Flask, **__: Any) -> None:
+        level = logging.DEBUG if route_of_request() in PROBES else logging.INFO
+        if structlog.is_configured() and _requests.is_enabled_for(level):
+            _requests.log(level, "request", **_line(log_photos))
+
+    request_started.connect(begin, app, weak=False)
+    request_finished.connect(see, app, weak=False)
+    request_tearing_down.connect(write, app, weak=False)
+
+
+def route_of_request() -> str | None:
+    """Return the rule that the running request's path fits; None if there is none, or not for its method."""
+    rule = request.url_rule
+    return None if rule is None else rule.rule
+
+
+def _line(log_photos: bool) -> dict[str, Any]:
+    begun, answer = g.get("log_begun"), g.get("log_answer")
+    line = {
+        "logger": __name__,
+        "method": request.method,
+        "route": route_of_request(),
+        "path": request.path[:MAX_PATH_CHARACTERS],
+        "status": answer.status_code if answer is not None else 500,
+        "duration_ms": None if begun is None else round(1000 * (time.perf_counter() - begun), 1),
+        "bytes_in": request.content_length,
+        "problem": told_problem(answer),
+        **_noted(),
+    }
+    if log_photos and "log_photos" in g:
+        line["photo_answers"] = g.log_photos
+    return {name: fact for name, fact in line.items() if fact is not None}

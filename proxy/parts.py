@@ -1,0 +1,36 @@
+"""What the requests of one application share; made once, by :func:`proxy.app.create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from proxy.admission import Admission
+from proxy.figures import Figures
+from proxy.model_server import ModelServer
+from proxy.photos import PhotoReader
+from proxy.scoring import Scoring
+from proxy.settings import Settings
+from proxy.shadow import Shadow
+from proxy.traffic import Traffic
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of an application; threads share them all."""
+
+    settings: Settings
+    model_server: ModelServer
+    figures: Figures
+    traffic: Traffic
+    reader: PhotoReader
+    admission: Admission
+    scoring: Scoring
+    shadow: Shadow
+
+
+def parts() -> Parts:
+    """Return the running application's parts."""
+    found: Parts = current_app.extensions["scenery"]
+    return found

@@ -1,0 +1,145 @@
+"""What goes in and out of the proxy, as types: they validate requests, and describe the API at ``/docs``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from flask import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from proxy.problems import problem
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassifyQuery(_Strict):
+    """The parameters of the address."""
+
+    version: int | None = Field(default=None, ge=0, lt=2**63, description="Number of the version to ask.")
+    label: str | None = Field(
+        default=None, min_length=1, description="Label of the version to ask, such as stable or canary."
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Give the labels whose score reaches this, instead of each label's own threshold.",
+    )
+    top: int | None = Field(default=None, ge=1, description="Tell the so many highest scores only, the surest first.")
+
+    @model_validator(mode="after")
+    def _one_version(self) -> ClassifyQuery:
+        if self.version is not None and self.label is not None:
+            raise ValueError("version and label name a version each; give one of them")
+        return self
+
+
+class Base64Photo(_Strict):
+    """A photo inside JSON."""
+
+    b64: str = Field(description="The photo's bytes in base64.", json_schema_extra={"contentEncoding": "base64"})
+    file: str | None = Field(default=None, description="A name that the answer repeats.")
+
+
+class UrlPhoto(_Strict):
+    """A photo that the proxy fetches, from a host that its settings allow."""
+
+    url: str = Field(description="Address of the photo.", json_schema_extra={"format": "uri"})
+    file: str | None = Field(default=None, description="A name that the answer repeats.")
+
+
+class JsonPhotos(_Strict):
+    """Photos as JSON."""
+
+    photos: Annotated[list[Base64Photo | UrlPhoto], Field(min_length=1)]
+
+
+class Top(BaseModel):
+    """The class with the highest score, whether it reaches its threshold or not."""
+
+    index: int = Field(description="Place of the label in the model's scores.")
+    label: str
+
+
+class Labelled(BaseModel):
+    """A photo that was answered."""
+
+    file: str | None = Field(description="Name of the file, if the request had one.")
+    version: int = Field(description="Number of the version that answered.")
+    labels: list[str] = Field(description="Labels whose score reaches their threshold, the surest first.")
+    labels_from: Literal["model", "setting", "index"] = Field(
+        description="Who named the labels: the model itself, SCENERY_LABELS, or nobody, so that they are numbers."
+    )
+    scores: dict[str, float] = Field(description="Score of each label, in [0, 1].")
+    top: Top
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do (RFC 9457)."""
+
+    type: str = Field(description="Stable name for programs, urn:scenery:problem:…")
+    title: str
+    status: int
+    detail: str = Field(description="A sentence for people.")
+
+
+class Failed(BaseModel):
+    """A photo, of several, that was not answered."""
+
+    file: str | None
+    error: Problem
+
+
+class Answer(BaseModel):
+    """The photos of a request, in their order."""
+
+    model: str
+    photos: list[Labelled | Failed]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """A photo was scored just now."""
+
+    status: Literal["ready"]
+    model: str
+    version: int
+    labels: list[str]
+
+
+def read_query(request: Request) -> ClassifyQuery:
+    """Return the parameters of a request's address; raises :class:`ProblemError` if one cannot be used."""
+    if not request.query_string:
+        return _NO_QUERY
+    given = {key: values if len(values) > 1 else values[0] for key, values in request.args.lists()}
+    try:
+        return ClassifyQuery.model_validate(given)
+    except ValidationError as error:
+        raise problem("bad-parameter", _sentence(error)) from error
+
+
+def read_json(content: bytes) -> JsonPhotos:
+    """Return the photos of a JSON body; raises :class:`ProblemError` if it is none."""
+    try:
+        return JsonPhotos.model_validate_json(content)
+    except ValidationError as error:
+        detail = f'{_sentence(error)} Send {{"photos": [{{"b64": "…", "file": "a.jpg"}}]}}.'
+        raise problem("bad-json", detail) from error
+
+
+_NO_QUERY = ClassifyQuery()
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong first, and where; never what was sent, which may be a photo."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    text = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{place}: {text}." if place else f"{text}."

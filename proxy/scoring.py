@@ -1,0 +1,106 @@
+"""A photo's labels: which version is asked, who answers in its place, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from proxy.deadline import Deadline
+from proxy.figures import Figures
+from proxy.labels import Labelling, label_scores
+from proxy.model_server import ModelServer, Scored, Target
+from proxy.problems import MODEL_NOT_SERVED, ProblemError, problem
+from scenery import contract
+
+_INSTEAD: dict[str | None, tuple[str | None, ...]] = {
+    contract.LABEL_CANARY: (contract.LABEL_STABLE, None),
+    contract.LABEL_STABLE: (None,),
+    None: (None,),
+}
+"""The labels to ask where one is not served: a request is worth more than the split. None is the latest version."""
+
+
+Answered = tuple[Scored, Labelling]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The version that a request is for."""
+
+    target: Target
+    is_chosen: bool
+    """Whether the caller named it, so that no other may answer."""
+
+    def targets(self) -> Iterator[Target]:
+        """Return what is asked one after the other, until one is served."""
+        yield self.target
+        if not self.is_chosen:
+            # A version may be unloaded between its scores and its first description, and a label may be gone.
+            yield from (Target(label) for label in _INSTEAD[self.target.label])
+
+
+class Scoring:
+    """Asks a model server and counts how it went. Threads share it."""
+
+    def __init__(self, server: ModelServer, figures: Figures) -> None:
+        self._server = server
+        self._figures = figures
+
+    def label(self, photo: bytes, asked: Asked, deadline: Deadline) -> Answered:
+        """Score a photo and name its scores.
+
+        Raises
+        ------
+        ProblemError
+            If the photo is refused, or nobody could answer.
+        """
+        try:
+            return self._first_served(asked, lambda target: self._counted(photo, target, deadline))
+        except ProblemError as error:
+            if asked.is_chosen and error.name == MODEL_NOT_SERVED:
+                raise problem("version-unknown", f"{error.detail} Ask for one that is served, or for none.") from error
+            raise
+
+    def probe(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
+        """Label a photo that nobody sent, as :meth:`label` would; counts nothing.
+
+        Raises
+        ------
+        ProblemError
+            If nobody could answer; always as 503.
+        """
+        try:
+            return self._first_served(Asked(target, False), lambda each: self._ask(photo, each, deadline))
+        except ProblemError as error:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, error.name, error.detail) from error
+
+    def _first_served(self, asked: Asked, ask: Callable[[Target], Answered]) -> Answered:
+        first, *others = asked.targets()
+        for target in others:
+            try:
+                return ask(first)
+            except ProblemError as error:
+                if error.name != MODEL_NOT_SERVED:
+                    raise
+            first = target
+        return ask(first)
+
+    def _counted(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
+        version: int | None = None
+        try:
+            scored = self._server.score(photo, target, deadline)
+            version = scored.version
+            labelling = self._name(scored, deadline)
+        except ProblemError as error:
+            self._figures.failed(target.label, version, error.name)
+            raise
+        self._figures.answered(target.label, scored, labelling)
+        return scored, labelling
+
+    def _ask(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
+        scored = self._server.score(photo, target, deadline)
+        return scored, self._name(scored, deadline)
+
+    def _name(self, scored: Scored, deadline: Deadline) -> Labelling:
+        return label_scores(self._server.describe(scored, deadline), scored.scores)

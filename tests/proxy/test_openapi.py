@@ -1,0 +1,50 @@
+"""The API's description, held against the running proxy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from proxy.app import create_app
+from proxy.settings import Settings
+from tests.processes import http
+
+UNDESCRIBED = ("/", "/docs", "/openapi.json", "/page")
+
+
+def test_schemathesis_finds_nothing(proxied, tmp_path):
+    """Hundreds of requests, right and wrong ones, are answered as the document says."""
+    config = Path(__file__).parent / "schemathesis.toml"
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
+    options = ["--phases", "examples,coverage,fuzzing", "--max-examples", "60", "--generation-database", "none"]
+    done = subprocess.run(
+        [*command, f"{proxied.url}/openapi.json", *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 selected / 5 total" in done.stdout
+
+
+def test_every_route_is_described(proxied):
+    """A route for programs is in the document, with each of its methods; and nothing else is."""
+    app = create_app(Settings())
+    routes = {
+        (rule.rule, method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule not in UNDESCRIBED and not rule.rule.startswith(("/docs/", "/page/"))
+    }
+    status, document, _ = http("GET", f"{proxied.url}/openapi.json")
+    assert status == 200
+    assert document["openapi"].startswith("3.1")
+    assert routes == {(path, method) for path, methods in document["paths"].items() for method in methods}
+
+
+def test_keys_are_in_the_document_if_they_are_needed(tmp_path):
+    """Swagger UI asks for a key where photos are only answered with one."""
+    keys = tmp_path / "keys"
+    keys.write_text("")
+    with create_app(Settings(api_keys_file=keys)).test_client() as client:
+        document = client.get("/openapi.json").json
+    assert document["paths"]["/v1/classify"]["post"]["security"] == [{"bearer": []}, {"header": []}]
+    assert "security" not in document["paths"]["/healthz"]["get"]
