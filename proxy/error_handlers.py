@@ -58,11 +58,13 @@ def _silent_client(_: Exception) -> Response:
     return answer(problem("request-timeout", "The rest of the request did not come. Send it again, whole."))
 
 
-def _http_exception(error: HTTPException) -> Response:
+def _http_exception(error: HTTPException) -> Response | HTTPException:
     status = HTTPStatus(error.code or 500)
+    if status < HTTPStatus.BAD_REQUEST:
+        return error  # a redirect, to the same path with a slash
     name = status.phrase.lower().replace(" ", "-")
-    headers = {key: value for key, value in error.get_headers() if key in ("Allow", "Location")}
-    return answer(ProblemError(status, name, error.description or status.description, headers))
+    allow = {key: value for key, value in error.get_headers() if key == "Allow"}
+    return answer(ProblemError(status, name, error.description or status.description, allow))
 
 
 def _defect(error: Exception) -> Response:

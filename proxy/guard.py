@@ -6,7 +6,6 @@ from flask import Flask, Request, Response, after_this_request, request
 
 from proxy.keys import Keys, require_key
 from proxy.logs import note
-from proxy.rates import Rates, caller, check_workers
 from proxy.settings import Settings
 
 
@@ -15,9 +14,13 @@ class Guard:
 
     def __init__(self, settings: Settings) -> None:
         """Read the keys; raises :class:`ConfigurationError` if a setting of theirs cannot be used."""
-        check_workers(settings.rate_limit, settings.rate_limit_storage, settings.workers)
         self._keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
-        self._rates = Rates(settings.rate_limit, settings.rate_limit_storage) if settings.rate_limit else None
+        self._rates = None
+        if settings.rate_limit:
+            from proxy.rates import Rates, check_workers
+
+            check_workers(settings.rate_limit, settings.rate_limit_storage, settings.workers)
+            self._rates = Rates(settings.rate_limit, settings.rate_limit_storage)
 
     def let_in(self, asking: Request) -> dict[str, str]:
         """Let a request in; returns the headers that tell its caller what is left.
@@ -27,12 +30,13 @@ class Guard:
         ProblemError
             If its key is missing or unknown, or it comes too often.
         """
-        who = caller(asking.remote_addr)
-        if self._keys is not None:
-            who = require_key(asking, self._keys)
-            note(key_holder=who)
+        holder = None if self._keys is None else require_key(asking, self._keys)
+        note(key_holder=holder)
         if self._rates is None:
             return {}
+        from proxy.rates import caller
+
+        who = holder or caller(asking.remote_addr)
         self._rates.take(who)
         return self._rates.headers(who)
 

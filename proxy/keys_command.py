@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 60.0
 @click.option("--revoke", is_flag=True, help="Take the key of that name out.")
 @click.option("--list", "listed", is_flag=True, help="Show the names that there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def api_key(name: str | None, path: Path, revoke: bool, listed: bool, as_json: bool) -> None:  # fmt: skip
+def api_key(name: str | None, path: Path, revoke: bool, listed: bool, as_json: bool) -> None:
     """Make an API key for NAME and print it, this once: the file keeps its hash.
 
     Proxies that follow the file know the key, or no longer know it, within a second. Only the key goes to

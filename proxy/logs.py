@@ -52,6 +52,7 @@ def configure_logging(level: str) -> None:
     root.setLevel("ERROR" if level == "error" else "WARNING")
     for name in _OURS:
         logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("urllib3").setLevel("ERROR")  # its warnings tell the URLs of photos
     logging.captureWarnings(True)
     threading.excepthook = _log_uncaught
     structlog.configure(

@@ -135,11 +135,12 @@ def read_json(content: bytes) -> JsonPhotos:
 
 
 _NO_QUERY = ClassifyQuery()
+_WORDS = {"extra_forbidden": "there is no such thing here; /docs shows what there is"}
 
 
 def _sentence(error: ValidationError) -> str:
     """Say what is wrong first, and where; never what was sent, which may be a photo."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))
-    text = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    text = _WORDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ").rstrip(".")
     return f"{place}: {text}." if place else f"{text}."

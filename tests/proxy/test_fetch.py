@@ -349,6 +349,7 @@ def test_tls_is_held_to_the_name(names):
         trusting = Fetcher(hosts, LIMIT, lambda _: True, client)
         assert json.loads(trusting.get(f"https://photos.example:{port}/headers", 10))["Host"] == hosts[0]
         assert told == ["photos.example"]
+        assert names["asked"].count("photos.example") == 1
         assert "cannot be trusted" in problem_of(trusting.get, f"https://other.example:{port}/headers").detail
         strict = Fetcher(hosts, LIMIT, lambda _: True)
         assert "cannot be trusted" in problem_of(strict.get, f"https://photos.example:{port}/headers").detail

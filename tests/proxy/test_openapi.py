@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from proxy.app import create_app
 from proxy.settings import Settings
 from tests.processes import http
+from tests.proxy.browser import MISSING, PROGRAM, chromium, visit
 
 UNDESCRIBED = ("/", "/docs", "/openapi.json", "/page")
 
@@ -48,3 +51,13 @@ def test_keys_are_in_the_document_if_they_are_needed(tmp_path):
         document = client.get("/openapi.json").json
     assert document["paths"]["/v1/classify"]["post"]["security"] == [{"bearer": []}, {"header": []}]
     assert "security" not in document["paths"]["/healthz"]["get"]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+def test_swagger_ui_shows_the_document_and_asks_nobody_else(proxied):
+    """The page at /docs/ lists every request, from files of this server, and its own policy stops nothing."""
+    with chromium() as browser, visit(browser, f"{proxied.url}/docs") as visited:
+        visited.page.get_by_text("Label photos").wait_for()
+        assert visited.page.locator(".opblock").count() == 5
+        assert not visited.complaints
+        assert all(address.startswith((proxied.url, "data:")) for address in visited.requests)

@@ -91,7 +91,7 @@ def test_a_packed_request_is_unpacked(server):
     assert (status, json.loads(answer)) == (200, {"predictions": [2.5]})
 
 
-@pytest.mark.parametrize("body", [b"{}", gzip.compress(b'{"instances": [1.0]}')[:-6]])
+@pytest.mark.parametrize("body", [b"{}", gzip.compress(b'{"instances": [1.0]}')[:-6]], ids=["no gzip", "cut off"])
 def test_a_request_that_is_not_packed_as_it_says_is_told(server, body):
     """The sentence is about gzip, not about JSON, and the next request works."""
     status, _, answer = raw(server, "POST", PATH, body, {"Content-Encoding": "gzip"})
