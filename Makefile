@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 COMPOSE ?= docker compose
+# Most tests wait for processes; two files of tests at a time take little more than half the time.
+PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -51,7 +53,7 @@ imports: $(VENV)/for-development
 	$(BIN)/lint-imports
 
 tests: browser $(VENV)/for-development
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 browser: ## Install Chromium, which the tests of the web page drive, if that can be done by itself
 	@command -v chromium > /dev/null || { \

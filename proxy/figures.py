@@ -8,22 +8,10 @@ must be set before this module is.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 
-from flask import (
-    Blueprint,
-    Flask,
-    Response,
-    current_app,
-    g,
-    request,
-    request_finished,
-    request_started,
-    request_tearing_down,
-)
+from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -35,8 +23,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from proxy.exchange import Exchange, watch
 from proxy.labels import Labelling
-from proxy.logs import route_of_request, told_problem
 from proxy.model_server import Scored
 from proxy.problems import OVERLOADED
 from proxy.settings import FIGURES_FOLDER
@@ -190,43 +178,26 @@ def figures() -> Figures:
 def register_figures(app: Flask, counted: Figures) -> None:
     """Count every request of ``app`` once, however it ends, and the problem that its answer tells.
 
-    Flask's signals, not its hooks: they come before the first hook and after the last one, so it does not
-    matter what else is registered, and when. Of a request with several photos, who answers each on its own
-    tells :meth:`Figures.refused` of those that failed.
+    Of a request with several photos, who answers each on its own tells :meth:`Figures.refused` of those that failed.
     """
     app.extensions["figures"] = counted
 
-    def begin(_: Flask, **__: Any) -> None:
-        g.figures_begun = time.perf_counter()
+    def begin() -> None:
         if request.endpoint != _SCRAPE:
             counted.request_begun()
 
-    def see(_: Flask, response: Response, **__: Any) -> None:
-        g.figures_answer = response
-
-    def end(_: Flask, **__: Any) -> None:
-        begun: float | None = g.pop("figures_begun", None)
-        if begun is None:
-            return
+    def end(exchange: Exchange) -> None:
         if request.endpoint != _SCRAPE:
             counted.request_over()
-        _count(counted, g.get("figures_answer"), time.perf_counter() - begun)
+        counted.request_answered(exchange.route or UNKNOWN, exchange.status, exchange.seconds)
+        if exchange.problem is not None:
+            counted.refused(exchange.problem, exchange.status)
 
-    request_started.connect(begin, app, weak=False)
-    request_finished.connect(see, app, weak=False)
-    request_tearing_down.connect(end, app, weak=False)
+    watch(app, begin, end)
 
 
 _SCRAPE = "figures.metrics"
 """The endpoint of the page: if it counted as in flight, nobody would ever read 0."""
-
-
-def _count(counted: Figures, answer: Response | None, seconds: float) -> None:
-    status = HTTPStatus.INTERNAL_SERVER_ERROR.value if answer is None else answer.status_code
-    counted.request_answered(route_of_request() or UNKNOWN, status, seconds)
-    problem = told_problem(answer)
-    if problem is not None:
-        counted.refused(problem, status)
 
 
 def forget_worker(pid: int) -> None:

@@ -10,24 +10,20 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request, request_finished, request_started, request_tearing_down
+from flask import Flask, g, request
 from gunicorn.glogging import Logger
 from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor
 
-from proxy.problems import MEDIA_TYPE, TYPE_PREFIX
+from proxy.exchange import PROBES, Exchange, watch
 from proxy.request_id import current_request_id
 
 log = logging.getLogger(__name__)
-
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Routes that somebody asks every few seconds; their lines are for debugging."""
 
 MAX_PATH_CHARACTERS = 256
 """What is told of a path. A line then stays below the 4096 bytes that a pipe takes at once (PIPE_BUF, pipe(7))."""
@@ -124,21 +120,11 @@ def _noted() -> dict[str, Any]:
     return noted
 
 
-def told_problem(response: Response | None) -> str | None:
-    """Return the name of the problem that an answer tells, such as ``too-many-pixels``; None if it tells none."""
-    if response is None or response.content_type != MEDIA_TYPE:
-        return None
-    told: str = response.get_json()["type"]
-    return told.removeprefix(TYPE_PREFIX)
-
-
 def register_request_log(app: Flask, log_photos: bool) -> None:
     """Log a line for each request of ``app``, however it ends; those of probes at debug level.
 
-    Nothing is written unless :func:`configure_logging` was called.
-
-    Flask's signals, not its hooks: they come before the first hook and after the last one, so it does not
-    matter what else is registered, and when.
+    Nothing is written unless :func:`configure_logging` was called. It is written when the answer is out: nobody
+    waits for it.
 
     Parameters
     ----------
@@ -146,39 +132,30 @@ def register_request_log(app: Flask, log_photos: bool) -> None:
         Whether what :func:`note_photo` was told is written too.
     """
 
-    def begin(_: Flask, **__: Any) -> None:
-        g.log_begun = time.perf_counter()
+    def end(exchange: Exchange) -> None:
+        level = logging.DEBUG if exchange.route in PROBES else logging.INFO
+        if not structlog.is_configured() or not _requests.is_enabled_for(level):
+            return
+        line = _line(exchange, log_photos)
+        if exchange.response is None:
+            _requests.log(level, "request", **line)
+        else:
+            exchange.response.call_on_close(lambda: _requests.log(level, "request", **line))
 
-    def see(_: Flask, response: Response, **__: Any) -> None:
-        g.log_answer = response
-
-    def write(_: Flask, **__: Any) -> None:
-        level = logging.DEBUG if route_of_request() in PROBES else logging.INFO
-        if structlog.is_configured() and _requests.is_enabled_for(level):
-            _requests.log(level, "request", **_line(log_photos))
-
-    request_started.connect(begin, app, weak=False)
-    request_finished.connect(see, app, weak=False)
-    request_tearing_down.connect(write, app, weak=False)
+    watch(app, lambda: None, end)
 
 
-def route_of_request() -> str | None:
-    """Return the rule that the running request's path fits; None if there is none, or not for its method."""
-    rule = request.url_rule
-    return None if rule is None else rule.rule
-
-
-def _line(log_photos: bool) -> dict[str, Any]:
-    begun, answer = g.get("log_begun"), g.get("log_answer")
+def _line(exchange: Exchange, log_photos: bool) -> dict[str, Any]:
     line = {
         "logger": __name__,
+        "request_id": current_request_id(),
         "method": request.method,
-        "route": route_of_request(),
+        "route": exchange.route,
         "path": request.path[:MAX_PATH_CHARACTERS],
-        "status": answer.status_code if answer is not None else 500,
-        "duration_ms": None if begun is None else round(1000 * (time.perf_counter() - begun), 1),
+        "status": exchange.status,
+        "duration_ms": round(1000 * exchange.seconds, 1),
         "bytes_in": request.content_length,
-        "problem": told_problem(answer),
+        "problem": exchange.problem,
         **_noted(),
     }
     if log_photos and "log_photos" in g:

@@ -11,18 +11,17 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
-from flask import Flask, Response, g, request, request_finished, request_started, request_tearing_down
+from flask import Flask, g, request
 
-from proxy.logs import PROBES, route_of_request, told_problem
+from proxy.exchange import PROBES, Exchange, route_of_request, watch
 from scenery import wire
 from scenery.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span
 
 SERVICE_NAME = "scenery-proxy"
 """``service.name`` of the spans, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES gives another."""
@@ -59,7 +58,7 @@ def start_tracing(app: Flask, endpoint: str | None) -> None:
         return
     if _traces is None:
         _traces = _Traces(_provider(endpoint))
-    _traces.watch(app)
+    watch(app, _traces.begin, _traces.end)
 
 
 def stop_tracing() -> None:
@@ -118,13 +117,8 @@ class _Traces:
         self._context = context
         self._propagator = tracecontext.TraceContextTextMapPropagator()
 
-    def watch(self, app: Flask) -> None:
-        """Give each request of ``app`` a span, by Flask's signals: they enclose every hook."""
-        request_started.connect(self._begin, app)
-        request_finished.connect(self._see, app)
-        request_tearing_down.connect(self._end, app)
-
-    def _begin(self, _: Flask, **__: Any) -> None:
+    def begin(self) -> None:
+        """Begin the span of the running request, as part of the caller's trace if it has one; none for probes."""
         route = route_of_request()
         if route in PROBES:
             return
@@ -136,24 +130,18 @@ class _Traces:
         span = self._tracer.start_span(name, caller, self._trace.SpanKind.SERVER, attributes)
         g.trace = span, self._context.attach(self._trace.set_span_in_context(span, caller))
 
-    def _see(self, _: Flask, response: Response, **__: Any) -> None:
-        g.trace_answer = response
-
-    def _end(self, _: Flask, **__: Any) -> None:
+    def end(self, exchange: Exchange) -> None:
+        """End it."""
         span, token = g.pop("trace", (None, None))
-        if span is not None:
-            self._context.detach(token)
-            self._tell(span, g.get("trace_answer"))
-            span.end()
-
-    def _tell(self, span: Span, answer: Response | None) -> None:
-        status = HTTPStatus.INTERNAL_SERVER_ERROR.value if answer is None else answer.status_code
-        span.set_attribute("http.response.status_code", status)
-        problem = told_problem(answer)
-        if problem is not None:
-            span.set_attribute("error.type", problem)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if span is None:
+            return
+        self._context.detach(token)
+        span.set_attribute("http.response.status_code", exchange.status)
+        if exchange.problem is not None:
+            span.set_attribute("error.type", exchange.problem)
+        if exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             span.set_status(self._trace.StatusCode.ERROR)
+        span.end()
 
     @contextmanager
     def upstream(self, method: str, signature: str) -> Iterator[None]:

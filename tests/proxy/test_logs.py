@@ -85,6 +85,7 @@ def test_the_level_is_that_of_own_modules(level, count):
 
 SMALL = """
 import sys
+from functools import partial
 from flask import Flask, abort
 from proxy.error_handlers import register_error_handlers
 from proxy.logs import configure_logging, note, note_photo, register_request_log
@@ -112,6 +113,7 @@ def defect():
 def healthz():
     return "ok"
 client = app.test_client()
+client.open = partial(client.open, buffered=True)  # reads the answer to its end, as a real server does
 """
 
 

@@ -57,6 +57,12 @@ class Stack:
     def status(self) -> dict[int, dict]:
         return {each["version"]: each for each in json.loads(self.run("status", "--json"))["versions"]}
 
+    def is_stable(self, version: int) -> bool:
+        """Tell whether a version has the label; a server that has yet to follow serving.config is told as an error."""
+        done = self.command("status", "--json")
+        states = json.loads(done.stdout)["versions"] if done.returncode == 0 else []
+        return any(each["version"] == version and each["labels"] == ["stable"] for each in states)
+
     def drop(self, version: int, source: Path = SHIPPED) -> None:
         staged = shutil.copytree(source, self.models / "scenery" / f".incoming-{version}")
         staged.rename(self.models / "scenery" / str(version))
