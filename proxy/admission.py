@@ -46,17 +46,20 @@ class Admission:
     once more comes than can be done.
     """
 
-    def __init__(self, limit: int | None, counts: memoryview[int] | None = None, place: int = 0) -> None:
+    def __init__(self, limit: int | None, threads: int, counts: memoryview[int] | None = None, place: int = 0) -> None:
         """Count for one worker.
 
         Parameters
         ----------
         limit
             Of all workers together; :func:`default_limit` if None.
+        threads
+            Of this worker. One of them is always left to turn requests away: where all are busy, they queue.
         counts
             Of each worker; this one's is at ``place``, and only this one writes there.
         """
         self._limit = limit or default_limit()
+        self._own_limit = max(1, threads - 1)
         self._counts = SharedCounts(1).counts if counts is None else counts
         self._place = place
         self._counting = threading.Lock()
@@ -75,6 +78,5 @@ class Admission:
 
     def check(self) -> None:
         """Raise what :meth:`admitted` would raise now; a look before a photo is read."""
-        if sum(self._counts) >= self._limit:
-            detail = f"{self._limit} requests are being answered already. Try again in a moment."
-            raise problem(OVERLOADED, detail)
+        if self._counts[self._place] >= self._own_limit or sum(self._counts) >= self._limit:
+            raise problem(OVERLOADED, "As many requests as can be are being answered. Try again in a moment.")

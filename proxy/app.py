@@ -14,6 +14,7 @@ from proxy.model_server import Metadata, ModelServer
 from proxy.openapi import DOCS_PATH, register_openapi
 from proxy.parts import Parts
 from proxy.photos import PhotoReader
+from proxy.readiness import Readiness
 from proxy.request_id import METADATA_KEY, current_request_id, register_request_id
 from proxy.safe_headers import register_safe_headers
 from proxy.scoring import Scoring
@@ -43,7 +44,7 @@ def create_app(config: Settings | None = None, admission: Admission | None = Non
     app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    shared = _parts(settings, admission or Admission(settings.max_in_flight))
+    shared = _parts(settings, admission or Admission(settings.max_in_flight, settings.threads))
     app.extensions["scenery"] = shared
     _watch(app, settings, shared)
     register_guard(app, Guard(settings), classify.ENDPOINTS)
@@ -68,14 +69,16 @@ def _parts(settings: Settings, admission: Admission) -> Parts:
     """Make what the requests of the application share."""
     server = ModelServer(open_channel(settings), settings.model_name, settings.labels, _metadata, upstream_span)
     counted = figures.Figures()
+    scoring, traffic = Scoring(server, counted), Traffic(settings.traffic_file)
     return Parts(
         settings=settings,
         model_server=server,
         figures=counted,
-        traffic=Traffic(settings.traffic_file),
+        traffic=traffic,
         reader=PhotoReader(settings),
         admission=admission,
-        scoring=Scoring(server, counted),
+        scoring=scoring,
+        readiness=Readiness(scoring, traffic, settings.timeout_seconds),
         shadow=Shadow(server, counted, settings.timeout_seconds),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from proxy.labels import Labelling, narrow
 from proxy.logs import note, note_photo
 from proxy.model_server import Scored, Target
 from proxy.parts import Parts, parts
-from proxy.photos import Photo
+from proxy.photos import JSON_TYPE, Photo
 from proxy.problems import ProblemError
 from proxy.schemas import ClassifyQuery, read_query
 from proxy.scoring import Asked
@@ -26,11 +27,14 @@ blueprint = Blueprint("classify", __name__)
 ENDPOINTS = frozenset({"classify.classify", "classify.scorefile"})
 """The routes that cost something."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+"""Flask's jsonify makes an encoder for each answer."""
+
 Outcome = tuple[Scored, Labelling] | ProblemError
 
 
 @blueprint.post("/v1/classify")
-def classify() -> dict[str, Any]:
+def classify() -> Response:
     """Label the photos of the request, each on its own.
 
     Of several photos, one that fails has its own ``error`` and the others still answer; if a
@@ -41,7 +45,8 @@ def classify() -> dict[str, Any]:
     if len(outcomes) == 1 and isinstance(outcomes[0], ProblemError):
         raise outcomes[0]
     answers = [_answer(use, photo, outcome, query) for photo, outcome in zip(photos, outcomes, strict=True)]
-    return {"model": use.model_server.model_name, "photos": answers}
+    answer = {"model": use.model_server.model_name, "photos": answers}
+    return Response(_encode(answer) + "\n", content_type=JSON_TYPE)
 
 
 @blueprint.post("/scorefile/", strict_slashes=False)

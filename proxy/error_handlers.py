@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from proxy.problems import MEDIA_TYPE, ProblemError, problem
+from proxy.problems import MEDIA_TYPE, ProblemError, problem, status_name
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,7 @@ DRAINED_BYTES = 64 * 2**20
 
 def answer(error: ProblemError) -> Response:
     """Return the answer that carries a problem."""
-    body = json.dumps(error.as_dict()) + "\n"
-    return Response(body, error.status.value, error.all_headers(), content_type=MEDIA_TYPE)
+    return Response(error.body(), error.status.value, error.all_headers(), content_type=MEDIA_TYPE)
 
 
 def register_error_handlers(app: Flask) -> None:
@@ -46,12 +45,12 @@ def _too_large(_: RequestEntityTooLarge) -> Response:
 
 def _drain(environ: dict[str, Any]) -> None:
     """Read on and throw away: closed while it still sends, a client would see a reset, not the answer."""
+    from gunicorn.http.errors import ParseException  # other servers raise OSError alone
+
     left = min(int(environ.get("CONTENT_LENGTH") or DRAINED_BYTES), DRAINED_BYTES)
-    while left > 0:
-        chunk = environ["wsgi.input"].read(min(left, 2**16))
-        if not chunk:
-            return
-        left -= len(chunk)
+    with suppress(OSError, ParseException):  # it stalls, or breaks HTTP: nothing more is to come
+        while left > 0 and (chunk := environ["wsgi.input"].read(min(left, 2**16))):
+            left -= len(chunk)
 
 
 def _silent_client(_: Exception) -> Response:
@@ -62,9 +61,8 @@ def _http_exception(error: HTTPException) -> Response | HTTPException:
     status = HTTPStatus(error.code or 500)
     if status < HTTPStatus.BAD_REQUEST:
         return error  # a redirect, to the same path with a slash
-    name = status.phrase.lower().replace(" ", "-")
     allow = {key: value for key, value in error.get_headers() if key == "Allow"}
-    return answer(ProblemError(status, name, error.description or status.description, allow))
+    return answer(ProblemError(status, status_name(status), error.description or status.description, allow))
 
 
 def _defect(error: Exception) -> Response:

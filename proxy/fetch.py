@@ -29,7 +29,6 @@ from scenery.errors import ConfigurationError
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from urllib3.connection import HTTPConnection
     from urllib3.response import BaseHTTPResponse
 
 Address = IPv4Address | IPv6Address
@@ -201,8 +200,8 @@ class Fetcher:
             raise _not_allowed(f"Photos are not fetched from {place.host_header()}.")
         addresses = self._addresses(place, deadline)
         try:
-            with closing(self._connect(place, addresses, deadline)) as connection, _cut(connection, deadline):
-                content = self._receive(connection, place)
+            with closing(self._connect(place, addresses, deadline)) as sock, _cut(sock, deadline):
+                content = self._receive(sock, place, deadline)
         except (OSError, HTTPException, HTTPError) as error:
             raise _failure(place, error, deadline) from error
         if not deadline.seconds_left():
@@ -224,36 +223,32 @@ class Fetcher:
             raise _not_allowed(f"{place.host} is not at a public address.")
         return addresses
 
-    def _connect(self, place: Place, addresses: list[Address], deadline: Deadline) -> HTTPConnection:
+    def _connect(self, place: Place, addresses: list[Address], deadline: Deadline) -> socket.socket:
         """Connect to the first address that answers; each gets its share of the time."""
-        from urllib3.exceptions import HTTPError
-
         for left in range(len(addresses), 0, -1):
-            connection = self._connection(place, addresses[-left], deadline.seconds_left() / left)
             try:
-                connection.connect()
-            except (OSError, HTTPError):
-                connection.close()
+                return self._connected(place, addresses[-left], Deadline.after(deadline.seconds_left() / left))
+            except OSError:
                 if left == 1:
                     raise
-            else:
-                return connection
         raise OSError("The host has no address")
 
-    def _connection(self, place: Place, address: Address, timeout_seconds: float) -> HTTPConnection:
-        """Make a connection to an address; the host's certificate is held against the host's name."""
-        from urllib3.connection import HTTPConnection, HTTPSConnection
-
-        timeout_seconds = max(timeout_seconds, 0.001)  # 0 would mean something else
+    def _connected(self, place: Place, address: Address, deadline: Deadline) -> socket.socket:
+        """Connect to an address and shake hands; the host's certificate is held against the host's name."""
+        sock = socket.create_connection((str(address), place.port), _patience_seconds(deadline))
         if place.scheme == "http":
-            return HTTPConnection(str(address), place.port, timeout=timeout_seconds)
-        return HTTPSConnection(
-            str(address), place.port, timeout=timeout_seconds, ssl_context=self._tls, server_hostname=place.host
-        )
+            return sock
+        with closing(sock):  # which no longer has the connection, once TLS took it over
+            sock.settimeout(_patience_seconds(deadline))  # for the whole handshake
+            return self._tls.wrap_socket(sock, server_hostname=place.host)
 
-    def _receive(self, connection: HTTPConnection, place: Place) -> bytes:
+    def _receive(self, sock: socket.socket, place: Place, deadline: Deadline) -> bytes:
         """Ask for a photo and read it; never more than its bound, and as it was sent."""
+        from urllib3.connection import HTTPConnection
+
         headers = _HEADERS | {"Host": place.host_header()}
+        connection = HTTPConnection(place.host, place.port, timeout=_patience_seconds(deadline))
+        connection.sock = sock
         connection.request("GET", place.target, headers=headers, preload_content=False, decode_content=False)
         with closing(connection.getresponse()) as response:
             _check(place, response)
@@ -272,11 +267,9 @@ class Fetcher:
 
 
 @contextmanager
-def _cut(connection: HTTPConnection, deadline: Deadline) -> Iterator[None]:
+def _cut(sock: socket.socket, deadline: Deadline) -> Iterator[None]:
     """Break a connection off at the deadline, however slowly bytes come: each read alone may be in time."""
-    sock = connection.sock
-    assert sock is not None
-    sock.settimeout(max(deadline.seconds_left(), 0.001))
+    sock.settimeout(_patience_seconds(deadline))
     timer = threading.Timer(deadline.seconds_left(), _shut, [sock])
     timer.daemon = True
     timer.start()
@@ -284,6 +277,10 @@ def _cut(connection: HTTPConnection, deadline: Deadline) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _patience_seconds(deadline: Deadline) -> float:
+    return max(deadline.seconds_left(), 0.001)  # 0 would mean something else
 
 
 def _shut(sock: socket.socket) -> None:

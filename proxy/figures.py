@@ -7,8 +7,9 @@ must be set before this module is.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -46,6 +47,9 @@ SCORES = tuple(step / 20 for step in range(1, 21))
 
 blueprint = Blueprint("figures", __name__)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nobody reads them
+
+
+_OfVersion = tuple[Counter, Histogram, Callable[[str], Histogram]]
 
 
 class Figures:
@@ -99,15 +103,25 @@ class Figures:
         )
         self._refused = self._counter("scenery_refused", "Requests and photos refused for what they are.", "reason")
         self._shed = self._counter("scenery_shed", "Requests and photos turned away for their number.", "reason")
+        self._of_versions: dict[tuple[str, str], _OfVersion] = {}
         self._of_requests: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, version_label: str | None, scored: Scored, labelling: Labelling) -> None:
         """Count a photo that got its scores from the version of a label, or from the latest if None."""
-        asked, version = version_label or LATEST, str(scored.version)
-        self._photos.labels(asked, version, OK).inc()
-        self._seconds.labels(asked, version).observe(scored.seconds)
+        count, seconds, scores = self._found_of_version(version_label or LATEST, str(scored.version))
+        count.inc()
+        seconds.observe(scored.seconds)
         for label, score in labelling.scores.items():
-            self._scores.labels(asked, version, label).observe(score)
+            scores(label).observe(score)
+
+    def _found_of_version(self, asked: str, version: str) -> _OfVersion:
+        """Return a version's figures; remembered, since to find them costs more than to count."""
+        found = self._of_versions.get((asked, version))
+        if found is None:
+            scores = functools.cache(lambda label: self._scores.labels(asked, version, label))
+            found = self._photos.labels(asked, version, OK), self._seconds.labels(asked, version), scores
+            self._of_versions[asked, version] = found
+        return found
 
     def failed(self, version_label: str | None, version: int | None, problem: str) -> None:
         """Count a photo that got no scores, by the problem's name; ``version`` if one is known to have answered."""
@@ -130,15 +144,19 @@ class Figures:
         """Take a request out of those in flight."""
         self._in_flight.dec()
 
-    def request_answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request by the rule that its path fits, or :data:`UNKNOWN`, and its answer's status."""
+    def request_answered(self, route: str, status: int, seconds: float | None) -> None:
+        """Count a request by the rule that its path fits, or :data:`UNKNOWN`, and its answer's status.
+
+        ``seconds`` is None for one that was turned away: those that were let in would look the faster for it.
+        """
         found = self._of_requests.get((route, status))
         if found is None:  # remembered, since to find them costs more than to count
             found = self._requests.labels(route, status), self._request_seconds.labels(route)
             self._of_requests[route, status] = found
         count, histogram = found
         count.inc()
-        histogram.observe(seconds)
+        if seconds is not None:
+            histogram.observe(seconds)
 
     def refused(self, problem: str, status: int) -> None:
         """Count a request, or one photo of several, that was answered with a problem.

@@ -36,9 +36,7 @@ class Guard:
             return {}
         from proxy.rates import caller
 
-        who = holder or caller(asking.remote_addr)
-        self._rates.take(who)
-        return self._rates.headers(who)
+        return self._rates.take(holder or caller(asking.remote_addr))
 
 
 def register_guard(app: Flask, guard: Guard, endpoints: frozenset[str]) -> None:

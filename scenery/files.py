@@ -6,16 +6,24 @@ import os
 import shutil
 from pathlib import Path
 
+Stamp = tuple[int, int, int]
+"""What tells a file from the one before it: inode, time of the last change in nanoseconds, bytes."""
 
-def replace_text(path: Path, text: str) -> None:
+
+def replace_text(path: Path, text: str, keep_owner: bool = False) -> None:
     """Give a file another text in one step; it is on disk when this returns.
 
     A link stays one, and a file that is replaced keeps its permissions.
 
+    Parameters
+    ----------
+    keep_owner
+        Whether the file must stay its owner's, whoever replaces it.
+
     Raises
     ------
     OSError
-        If it cannot be written; the file has its old text, or the new one whole.
+        If it cannot be written, or not be given to its owner; the file has its old text, or the new one whole.
     """
     path = path.resolve()
     staged = path.with_name(f".{path.name}.new")
@@ -26,6 +34,8 @@ def replace_text(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         if path.exists():
             shutil.copymode(path, staged)
+            if keep_owner:
+                _copy_owner(path, staged)
         staged.replace(path)
     except OSError:
         staged.unlink(missing_ok=True)
@@ -33,11 +43,23 @@ def replace_text(path: Path, text: str) -> None:
     flush(path.parent)
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Return what is another after the file was replaced or rewritten; None if there is none."""
+def _copy_owner(path: Path, to: Path) -> None:
+    owned = path.stat()
+    if to.stat().st_uid != owned.st_uid:
+        os.chown(to, owned.st_uid, owned.st_gid)
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return what is another after the file was replaced or rewritten; None if there is none.
+
+    Raises
+    ------
+    OSError
+        If nobody can tell, as in a folder that may not be entered.
+    """
     try:
         stat = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 
 from scenery import contract, wire
 from scenery.errors import ConfigurationError
-from scenery.files import replace_text, stamp
+from scenery.files import Stamp, replace_text, stamp
 from scenery.serving_config import parse, read_text
 
 
@@ -42,7 +42,7 @@ class LocalConfig:
         self._config_file = config_file
         self._models_dir = models_dir
         self.copy = copy
-        self._seen = stamp(config_file)
+        self._seen = self._stamp()
         self.text = localize(config_file, models_dir)
         self._write()
 
@@ -53,7 +53,7 @@ class LocalConfig:
         -------
         What is wrong with the edit, if it cannot be used; the copy stays as it was then.
         """
-        seen = stamp(self._config_file)
+        seen = self._stamp()
         if seen == self._seen:
             return None
         self._seen = seen
@@ -63,6 +63,13 @@ class LocalConfig:
             return str(error)
         self._write()
         return None
+
+    def _stamp(self) -> Stamp | None:
+        """Return the file's stamp; None if it has none to be seen, and why is told by who reads it."""
+        try:
+            return stamp(self._config_file)
+        except OSError:
+            return None
 
     def _write(self) -> None:
         """Replace the copy in one step: a model server may read it at any moment."""

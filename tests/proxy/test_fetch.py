@@ -355,6 +355,18 @@ def test_tls_is_held_to_the_name(names):
         assert "cannot be trusted" in problem_of(strict.get, f"https://photos.example:{port}/headers").detail
 
 
+def test_a_slow_connection_and_a_silent_handshake_share_the_time(monkeypatch):
+    """A host that is long in taking the connection, and then says nothing, has no second helping of the time."""
+    connect = socket.socket.connect
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        fetcher = Fetcher((host,), LIMIT, lambda _: True)
+        monkeypatch.setattr(socket.socket, "connect", lambda *asked: time.sleep(1.2) or connect(*asked))
+        begun = time.monotonic()
+        assert problem_of(fetcher.get, f"https://{host}/", 1.5).name == "url-timeout"
+        assert 1.5 <= time.monotonic() - begun < 2.4
+
+
 def test_public_addresses_are_public():
     """Addresses of the Internet are fetched from, in both families and in the forms that hold one another."""
     for address in (PUBLIC, "8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"):

@@ -69,6 +69,7 @@ def test_each_key_has_its_rate(tmp_path, served, photo, monkeypatch):
         ({"RATE_LIMIT": "9/minute", "WORKERS": "2"}, "SCENERY_RATE_LIMIT_STORAGE=redis://"),
         ({"MODEL_SERVER_TLS": "true", "MODEL_SERVER_CA_FILE": "/none/ca"}, "SCENERY_MODEL_SERVER_CA_FILE"),
         ({"TIMEOUT_SECONDS": "long"}, "SCENERY_TIMEOUT_SECONDS"),
+        ({"URL_HOSTS": "https://example.org/"}, "SCENERY_URL_HOSTS"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -210,14 +210,14 @@ WORST = {
 
 @pytest.mark.parametrize(("head", "unit", "expected"), WORST.values(), ids=WORST)
 def test_no_file_takes_long(head, unit, expected):
-    """The worst 16 MiB take less than 5 ms; what is endless has no size, or too many frames."""
+    """The worst 16 MiB take less than the 20 ms in which a photo is refused; what is endless has no size, or too many frames."""
     photo = (head + unit * (WHOLE // len(unit)))[:WHOLE]
     seconds = []
     for _ in range(5):
         begun = time.thread_time()
         assert read_header(photo) == expected
         seconds.append(time.thread_time() - begun)
-    assert min(seconds) < 0.005
+    assert min(seconds) < 0.02
 
 
 @st.composite

@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -87,7 +89,7 @@ def test_a_file_that_is_spoilt_changes_nothing_and_is_logged_once(file, caplog, 
     with caplog.at_level(logging.ERROR):
         assert [keys.holder(key) for _ in range(3)] == ["anna"] * 3
     assert len(caplog.records) == 1
-    assert "The API keys stay as they were" in caplog.text
+    assert "cannot be used, everything stays as it was: SCENERY_API_KEYS_FILE" in caplog.text
     file.write_text(f"# mended\n{good.replace('anna', 'anne')}")
     assert keys.holder(key) == "anne"
 
@@ -95,10 +97,11 @@ def test_a_file_that_is_spoilt_changes_nothing_and_is_logged_once(file, caplog, 
 def test_callers_that_come_together_see_the_same_file(file, monkeypatch):
     """While one thread reads that a key was revoked, it opens nothing for another."""
     key = make(file, "anna")
-    keys = Keys(file)
-    run(file, "anna", "--revoke")
-    monkeypatch.setattr("proxy.keys.stamp", lambda path: time.sleep(0.1) or stamp(path))
     monkeypatch.setattr("proxy.keys.LOOK_SECONDS", 0.05)
+    keys = Keys(file)
+    assert keys.holder(key) == "anna"
+    run(file, "anna", "--revoke")
+    monkeypatch.setattr("scenery.followed.stamp", lambda path: time.sleep(0.1) or stamp(path))
     time.sleep(0.05)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(keys.holder, [key] * 8)) == {None}
@@ -226,6 +229,42 @@ def test_a_link_and_its_permissions_stay(file):
     assert file.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
     assert [key.name for key in read_keys(real)] == ["anna"]
+
+
+@pytest.fixture
+def somebodys(tmp_path, monkeypatch):
+    """A file of keys of another user, in a folder that everybody may write to."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give a file to another user")
+    monkeypatch.delenv("SCENERY_API_KEYS_FILE", raising=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "keys")
+        make(file, "anna")
+        file.chmod(0o644)
+        os.chown(file, 4321, 4321)
+        os.chmod(folder, 0o777)
+        yield file
+
+
+def test_the_file_stays_its_owners(somebodys):
+    """The proxy that owns the file can read it still, when root has made a key."""
+    make(somebodys, "ben")
+    assert [key.name for key in read_keys(somebodys)] == ["anna", "ben"]
+    assert (somebodys.stat().st_uid, somebodys.stat().st_gid) == (4321, 4321)
+
+
+def test_no_key_is_lost_where_the_owner_cannot_be_kept(somebodys):
+    """Who may not give the file to its owner changes nothing, and is told of no key."""
+    before = somebodys.read_text()
+    somebodys.with_name(".keys.lock").chmod(0o666)
+    os.seteuid(8765)
+    try:
+        with pytest.raises(ConfigurationError, match=r"keys stays as it was.*Operation not permitted.*as the owner"):
+            run(somebodys, "ben")
+    finally:
+        os.seteuid(0)
+    assert somebodys.read_text() == before
+    assert {path.name for path in somebodys.parent.iterdir()} == {"keys", ".keys.lock"}
 
 
 @pytest.mark.parametrize(

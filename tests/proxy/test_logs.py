@@ -86,7 +86,7 @@ def test_the_level_is_that_of_own_modules(level, count):
 SMALL = """
 import sys
 from functools import partial
-from flask import Flask, abort
+from flask import Flask, abort, send_file
 from proxy.error_handlers import register_error_handlers
 from proxy.logs import configure_logging, note, note_photo, register_request_log
 from proxy.request_id import register_request_id
@@ -112,6 +112,9 @@ def defect():
 @app.get("/healthz")
 def healthz():
     return "ok"
+@app.get("/file")
+def file():
+    return send_file(sys.executable)
 client = app.test_client()
 client.open = partial(client.open, buffered=True)  # reads the answer to its end, as a real server does
 """
@@ -168,6 +171,20 @@ def test_every_end_of_a_request_is_one_line():
     assert defect["request_id"] == requests(lines)[1]["request_id"]
 
 
+def test_a_file_is_a_request_too():
+    """What is sent as a file, without passing through the application, has its line."""
+    (line,) = logged_by_small("info", "", 'client.get("/file")')
+    assert (line["route"], line["status"]) == ("/file", 200)
+
+
+def test_a_log_that_nobody_reads_fails_no_request():
+    """Where lines cannot be written, requests are answered all the same."""
+    program = SMALL + "import os; os.close(2); print(client.post('/v1/x', data=b'1').status_code)"
+    command = [sys.executable, "-c", program, "info", ""]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "200\n"
+
+
 def test_probes_are_for_debugging():
     """A probe every second does not fill the log."""
     assert logged_by_small("info", "", 'client.get("/healthz")') == []
@@ -212,6 +229,7 @@ def test_the_proxy_logs_json_from_its_start_to_its_end(tmp_path, served, photo, 
         assert logged.classify(*multipart(("beach.jpg", photo), ("bad.jpg", b"no photo")))[0] == 200
         headers = {"X-Request-ID": "mine", "Authorization": "Bearer hidden"}
         assert http("POST", f"{logged.url}/v1/classify?key=hidden", b"", "image/jpeg", headers)[0] == 400
+        wait_until(lambda: logged.log.read_text().count('"event": "request"') == 2, "the lines of both")
         workers = [line["event"] for line in lines_of(logged.log) if "Booting worker" in line["event"]]
         os.kill(int(workers[0].split()[-1]), signal.SIGKILL)
         wait_until(lambda: "SIGKILL" in logged.log.read_text(), "the death to be logged")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import tensorflow as tf
 import trustme
 
 from proxy.channel import open_channel
+from proxy.deadline import Deadline
+from proxy.model_server import ModelServer, Target
+from proxy.problems import ProblemError
 from proxy.settings import Settings
+from scenery import wire
 from scenery.errors import ConfigurationError
 from tests.processes import http, model_server, proxy
 
@@ -121,3 +127,72 @@ def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path):
     (tmp_path / "text.pem").write_text("no certificate")
     with pytest.raises(ConfigurationError, match="is not in PEM format"):
         open_channel(Settings(model_server_tls=True, model_server_ca_file=tmp_path / "text.pem"))
+
+
+class Scripted(grpc.GenericRpcHandler):
+    """A model server, over real gRPC, that says what a test has it say, by signature."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, object] = {}
+
+    def service(self, _call_details):
+        return grpc.unary_unary_rpc_method_handler(self._answer, wire.PredictRequest.FromString)
+
+    def _answer(self, request, context) -> bytes:
+        answer = self.answers[request.model_spec.signature_name]
+        if isinstance(answer, grpc.StatusCode):
+            context.abort(answer, "as the test has it")
+        response = wire.PredictResponse()
+        response.model_spec.version.value = 3
+        for name, tensor in answer.items():
+            response.outputs[name].CopyFrom(wire.TensorProto(**tensor))
+        return response.SerializeToString()
+
+
+@pytest.fixture
+def scripted():
+    """A scripted model server, and the proxy's view of it."""
+    handler = Scripted()
+    server = grpc.server(ThreadPoolExecutor(2), (handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with open_channel(Settings(model_server=f"127.0.0.1:{port}")) as channel:
+        yield handler, ModelServer(channel, "scenery")
+    server.stop(None)
+
+
+SCORES = {"scores": {"dtype": 1, "float_val": [0.25, 0.75]}}
+DESCRIPTION = {"labels": {"dtype": 7, "string_val": [b"a", b"b"]}, "thresholds": {"dtype": 1, "float_val": [0.5, 0.5]}}
+
+
+def test_a_description_that_cannot_be_had_again_stays(scripted, monkeypatch):
+    """Scores that are here are named as the version named them a moment ago, if it cannot be asked now."""
+    monkeypatch.setattr("proxy.model_server.REMEMBERED_SECONDS", 0)
+    handler, server = scripted
+    handler.answers = {"serving_default": SCORES, "describe": DESCRIPTION}
+    deadline = Deadline.after(10)
+    scored = server.score(b"photo", Target(), deadline)
+    assert server.describe(scored, deadline).labels == ("a", "b")
+    handler.answers["describe"] = grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert server.describe(scored, deadline).labels == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("signature", "answer"),
+    [
+        ("serving_default", {"scores": {"dtype": 1, "tensor_content": b"123"}}),
+        ("serving_default", {"scores": {"dtype": 1, "float_val": [float("nan"), 0.5]}}),
+        ("serving_default", {}),
+        ("describe", DESCRIPTION | {"labels": {"dtype": 7, "string_val": [b"\xff", b"b"]}}),
+        ("describe", DESCRIPTION | {"labels": {"dtype": 7, "string_val": [b"a"]}}),
+        ("describe", {}),
+    ],
+    ids=["3 bytes", "no number", "no scores", "no UTF-8", "too few labels", "nothing described"],
+)
+def test_what_cannot_be_read_is_blamed_on_the_version(scripted, signature, answer):
+    """An answer that makes no sense is the model's failure, told by the version's number, and no defect here."""
+    handler, server = scripted
+    handler.answers = {"serving_default": SCORES, "describe": DESCRIPTION, signature: answer}
+    with pytest.raises(ProblemError, match="Version 3") as caught:
+        server.describe(server.score(b"photo", Target(), Deadline.after(10)), Deadline.after(10))
+    assert caught.value.name == "model-server-failed"

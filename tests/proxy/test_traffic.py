@@ -62,14 +62,28 @@ def test_a_wrong_share_changes_nothing_and_is_logged(file, caplog, value):
     file.write_text(json.dumps({"canary_percent": 0, "shadow_percent": value}))
     with caplog.at_level(logging.ERROR):
         assert traffic.route(None) == Route("canary", "stable")
-    assert "the split stays as it was" in caplog.text
+    assert "cannot be used, everything stays as it was: shadow_percent must lie" in caplog.text
+
+
+def test_a_file_that_cannot_be_reached_changes_nothing_and_is_logged(file, caplog):
+    """Only a file that is gone sends callers to the latest version; one that nobody can tell of does not."""
+    file.write_text('{"canary_percent": 0}')
+    traffic = Traffic(file)
+    assert traffic.route(None) == Route("stable", None)
+    file.unlink()
+    file.symlink_to(file)  # which the system refuses to follow, to root as well
+    with caplog.at_level(logging.ERROR):
+        assert [traffic.route(None) for _ in range(3)] == [Route("stable", None)] * 3
+    assert len(caplog.records) == 1
+    file.unlink()
+    assert traffic.route(None) == Route(None, None)
 
 
 def test_callers_that_come_together_see_the_same_file(file, monkeypatch):
     """While one thread reads an edit, no other one is routed by what was before."""
     file.write_text('{"canary_percent": 100}')
     monkeypatch.setattr("proxy.traffic.LOOK_SECONDS", 60)
-    monkeypatch.setattr("proxy.traffic.stamp", lambda path: time.sleep(0.1) or stamp(path))
+    monkeypatch.setattr("scenery.followed.stamp", lambda path: time.sleep(0.1) or stamp(path))
     traffic = Traffic(file)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(traffic.route, [None] * 8)) == {Route("canary", None)}

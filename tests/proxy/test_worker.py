@@ -1,0 +1,188 @@
+"""The web server under the application, with clients that stall, are too many, or break off."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http import HTTPStatus, client
+from pathlib import Path
+
+import pytest
+
+from proxy.problems import status_name
+from proxy.worker import PAUSE_SECONDS, SILENCE_SECONDS
+from tests.processes import ROOT, Proxy, free_ports, http, proxy, running, wait_until
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+PAGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+UPLOAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+LARGE = UPLOAD + b"Content-Length: 20000000\r\n\r\n"
+CHUNKED = UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Iterator[Proxy]:
+    """A proxy of two threads and small bodies, without a model server."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("SCENERY_THREADS", "2")
+        patch.setenv("SCENERY_MAX_BODY_BYTES", "100000")
+        (port,) = free_ports(1)
+        yield stack.enter_context(proxy(tmp_path_factory.mktemp("alone"), f"127.0.0.1:{port}"))
+
+
+def connect(to: Proxy, sent: bytes) -> socket.socket:
+    host, port = to.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection.sendall(sent)
+    return connection
+
+
+def read(connection: socket.socket) -> tuple[int, str]:
+    """Read an answer: its status and its body."""
+    response = client.HTTPResponse(connection)
+    response.begin()
+    return response.status, response.read().decode()
+
+
+def worker_of(running_proxy: Proxy) -> int:
+    master = running_proxy.process.pid
+    (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return int(worker)
+
+
+def cpu_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_who_does_not_read_frees_the_thread(alone):
+    """As many such clients as there are threads keep the others waiting for a while only."""
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connect(alone, 10 * PAGE))
+        time.sleep(1)  # both have a thread
+        began = time.monotonic()
+        answer = stack.enter_context(connect(alone, HEALTH))
+        assert read(answer)[0] == 200
+        # Linux finds room for a part of a piece, once or twice, before it takes nothing for that long.
+        assert time.monotonic() - began < 5 * SILENCE_SECONDS
+    assert "Traceback" not in alone.log.read_text()
+
+
+def test_without_file_descriptors_the_worker_lives(tmp_path):
+    """Clients that were let in stay, the next ones wait; nothing is busy meanwhile."""
+    (port,) = free_ports(1)
+    with proxy(tmp_path, f"127.0.0.1:{port}") as full, ExitStack() as stack:
+        worker = worker_of(full)
+        held = [stack.enter_context(connect(full, HEALTH)) for _ in range(5)]
+        assert {read(each)[0] for each in held} == {200}
+        used = set(map(int, os.listdir(f"/proc/{worker}/fd")))
+        next_free = min(set(range(len(used) + 1)) - used)
+        _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (next_free, hard))
+        waiting = stack.enter_context(connect(full, HEALTH))
+        wait_until(lambda: "Nobody is let in" in full.log.read_text(), "the log to tell it", 10)
+        before, complaints = cpu_seconds(worker), full.log.read_text().count("Nobody is let in")
+        time.sleep(3 * PAUSE_SECONDS)
+        assert cpu_seconds(worker) - before < PAUSE_SECONDS
+        assert full.log.read_text().count("Nobody is let in") - complaints <= 4
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+        assert read(waiting)[0] == 200
+        held[0].sendall(HEALTH)
+        assert read(held[0])[0] == 200
+        assert worker_of(full) == worker
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [LARGE + bytes(1000), CHUNKED + b"30000\r\n" + bytes(0x30000) + b"\r\nzz\r\n"],
+    ids=["stalls", "breaks HTTP"],
+)
+def test_too_large_a_body_that_breaks_off_is_too_large(alone, sent):
+    """What was wrong first is told, and is no defect."""
+    with connect(alone, sent) as connection:
+        status, body = read(connection)
+    assert (status, json.loads(body)["type"]) == (413, "urn:scenery:problem:too-many-bytes")
+    assert "Traceback" not in alone.log.read_text()
+
+
+def test_who_stalls_in_the_headers_is_told(alone):
+    """That client gets a problem and the end; one that waits before its next request is left alone."""
+    with connect(alone, HEALTH) as idle, connect(alone, HEALTH[:20]) as stalled:
+        assert read(idle)[0] == 200
+        status, body = read(stalled)
+        assert (status, json.loads(body)["type"]) == (408, "urn:scenery:problem:request-timeout")
+        assert stalled.recv(1) == b""
+        idle.sendall(HEALTH)
+        assert read(idle)[0] == 200
+    assert "Traceback" not in alone.log.read_text()
+
+
+def test_stalled_clients_do_not_lock_the_door(alone):
+    """The end of such a connection keeps nobody out, however long its client holds on to it."""
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        stalled = [stack.enter_context(connect(alone, HEALTH[:20])) for _ in range(2)]
+        assert {status for status, _ in pool.map(read, stalled)} == {408}
+        began = time.monotonic()
+        assert http("GET", f"{alone.url}/healthz")[0] == 200
+        assert time.monotonic() - began < 1.5
+
+
+def test_an_address_of_ipv6(tmp_path, monkeypatch):
+    """SCENERY_LISTEN_HOST takes one as it is written, without brackets."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6 loopback: {error}")
+    monkeypatch.setenv("SCENERY_LISTEN_HOST", "::1")
+    (port,) = free_ports(1)
+    log = tmp_path / "log"
+    with running("scenery", "proxy", "--port", str(port), log=log) as process:
+        url = f"http://[::1]:{port}/healthz"
+        wait_until(lambda: process.poll() is not None or http("GET", url)[0] == 200, "the proxy on ::1", 30)
+        assert process.poll() is None, log.read_text()
+
+
+def test_nothing_else_is_opened(tmp_path, monkeypatch):
+    """Gunicorn's socket for orders is not there: nobody asked for it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (port,) = free_ports(1)
+    with proxy(tmp_path, f"127.0.0.1:{port}") as plain:
+        assert [each for each in tmp_path.rglob("*") if each != plain.log] == []
+
+
+MISSING = """
+import sys
+sys.modules["opentelemetry"] = None
+sys.argv = ["scenery", "proxy", "--port", "0", "--otlp-endpoint", "http://127.0.0.1:4318"]
+from scenery.cli import main
+main()
+"""
+
+
+def test_traces_without_opentelemetry_stop_the_start():
+    """One line names the setting, as for every other one; nothing listens."""
+    command = [sys.executable, "-c", MISSING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: SCENERY_OTLP_ENDPOINT ")
+    assert done.returncode == 1
+
+
+def test_names_of_statuses_are_the_same_in_every_python(alone):
+    """Programs can rely on them: they are not Python's phrases, which its versions change."""
+    names = {413: "too-many-bytes", 414: "uri-too-long", 422: "http-422", 501: "not-implemented"}
+    assert {status: status_name(HTTPStatus(status)) for status in names} == names
+    with connect(alone, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n") as connection:
+        status, body = read(connection)
+    assert (status, json.loads(body)["title"]) == (414, "Uri too long")
+    assert json.loads(body)["type"] == "urn:scenery:problem:uri-too-long"
