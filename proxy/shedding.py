@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -53,7 +52,7 @@ class Shedding:
         self, error: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         self._count(error, environ["PATH_INFO"])
-        body = json.dumps(error.as_dict()).encode() + b"\n"
+        body = error.body()
         headers = error.all_headers() | {
             "Content-Type": MEDIA_TYPE,
             "Content-Length": str(len(body)),

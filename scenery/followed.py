@@ -46,7 +46,7 @@ class Followed(Generic[_Said]):
         self._trouble: tuple[Stamp | None, str] | None = None
 
     def value(self) -> _Said:
-        """Return what the file says; whoever finds the last look too old looks, and the others wait for what it sees."""
+        """Return what the file says; whoever finds the last look too old looks, and the others wait for it."""
         with self._looking:
             now = time.monotonic()
             if now - self._looked_at >= self._look_seconds:

@@ -210,7 +210,7 @@ WORST = {
 
 @pytest.mark.parametrize(("head", "unit", "expected"), WORST.values(), ids=WORST)
 def test_no_file_takes_long(head, unit, expected):
-    """The worst 16 MiB take less than the 20 ms in which a photo is refused; what is endless has no size, or too many frames."""
+    """The worst 16 MiB take less than the 20 ms in which a photo is refused, and are refused, or have no size."""
     photo = (head + unit * (WHOLE // len(unit)))[:WHOLE]
     seconds = []
     for _ in range(5):

@@ -232,7 +232,7 @@ def test_a_link_and_its_permissions_stay(file):
 
 
 @pytest.fixture
-def somebodys(tmp_path, monkeypatch):
+def somebodys(monkeypatch):
     """A file of keys of another user, in a folder that everybody may write to."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to give a file to another user")
