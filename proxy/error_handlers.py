@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -27,20 +28,24 @@ def register_error_handlers(app: Flask) -> None:
     """Handle everything that a request of ``app`` may raise."""
     app.register_error_handler(ProblemError, answer)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
-    app.register_error_handler(ClientDisconnected, _silent_client)  # how werkzeug tells that a read failed
-    app.register_error_handler(BlockingIOError, _silent_client)
+    app.register_error_handler(ClientDisconnected, silent_client)  # how werkzeug tells that a read failed
+    app.register_error_handler(BlockingIOError, silent_client)
     app.register_error_handler(HTTPException, _http_exception)
     app.register_error_handler(Exception, _defect)
 
 
 def _too_large(_: RequestEntityTooLarge) -> Response:
-    _drain(request.environ)
-    limit = request.max_content_length
+    response = answer(_too_large_for(request.max_content_length))
+    response.call_on_close(partial(_drain, request.environ))  # the answer goes first
+    return response
+
+
+def _too_large_for(limit: int | None) -> ProblemError:
     if limit is None or (request.content_length is not None and request.content_length <= limit):
         detail = "The form has too many parts, or a photo without a file name. Send photos as file parts."
-        return answer(problem("bad-form", detail))
+        return problem("bad-form", detail)
     detail = f"The request has more than {limit} bytes. Send a smaller photo, or raise SCENERY_MAX_BODY_BYTES."
-    return answer(problem("too-many-bytes", detail))
+    return problem("too-many-bytes", detail)
 
 
 def _drain(environ: dict[str, Any]) -> None:
@@ -53,16 +58,22 @@ def _drain(environ: dict[str, Any]) -> None:
             left -= len(chunk)
 
 
-def _silent_client(_: Exception) -> Response:
+def silent_client(_: Exception) -> Response:
+    """Answer who stopped in the middle of a request."""
     return answer(problem("request-timeout", "The rest of the request did not come. Send it again, whole."))
 
 
-def _http_exception(error: HTTPException) -> Response | HTTPException:
+def _http_exception(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or 500)
-    if status < HTTPStatus.BAD_REQUEST:
-        return error  # a redirect, to the same path with a slash
     allow = {key: value for key, value in error.get_headers() if key == "Allow"}
-    return answer(ProblemError(status, status_name(status), error.description or status.description, allow))
+    detail = _WORDS.get(status) or error.description or status.description
+    return answer(ProblemError(status, status_name(status), detail, allow))
+
+
+_WORDS = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path. /docs shows what there is.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path has another method; the header Allow names it.",
+}
 
 
 def _defect(error: Exception) -> Response:

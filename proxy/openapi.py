@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from apispec import APISpec
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -43,6 +43,8 @@ def register_openapi(app: Flask, settings: Settings) -> None:
     document = describe(settings)
     routes = Blueprint("openapi", __name__)
     routes.add_url_rule(DOCUMENT_PATH, "document", lambda: document)
+    # Flask would name the host that the caller names, which may be anybody's.
+    routes.add_url_rule(DOCS_PATH, "docs", lambda: redirect("docs/", HTTPStatus.PERMANENT_REDIRECT))
     app.register_blueprint(routes)
     interface = {"app_name": "Scenery", "validatorUrl": None, "layout": "BaseLayout", "docExpansion": "list"}
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, f"..{DOCUMENT_PATH}", config=interface))

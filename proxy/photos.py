@@ -51,7 +51,7 @@ class PhotoReader:
         if request.mimetype == FORM_TYPE:
             return _counted([_of_bytes(file.filename, file.read()) for file in _files(request)], max_photos)
         if request.mimetype == JSON_TYPE:
-            return _counted([self._of_json(each) for each in read_json(_body(request)).photos], max_photos)
+            return _counted([self._of_json(each) for each in read_json(_body(request), max_photos).photos], max_photos)
         if request.mimetype.startswith("image/") or request.mimetype == RAW_TYPE:
             return [_of_bytes(None, _body(request))]
         raise problem(

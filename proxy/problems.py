@@ -19,6 +19,7 @@ RETRY_AFTER_SECONDS: Final = 1
 
 MODEL_NOT_SERVED: Final = "model-not-served"
 OVERLOADED: Final = "overloaded"
+VERSION_UNKNOWN: Final = "version-unknown"
 
 KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     contract.REFUSED_EMPTY: (HTTPStatus.BAD_REQUEST, "there is no photo in the request"),
@@ -58,7 +59,7 @@ KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "url-timeout": (HTTPStatus.GATEWAY_TIMEOUT, "the photo's host took too long"),
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "the API key is missing or unknown"),
     "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "more requests than `SCENERY_RATE_LIMIT`; see `Retry-After`"),
-    "version-unknown": (HTTPStatus.NOT_FOUND, "the `version` or `label` that was asked for is not served"),
+    VERSION_UNKNOWN: (HTTPStatus.NOT_FOUND, "the `version` or `label` that was asked for is not served"),
     OVERLOADED: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "more requests at a time than `SCENERY_MAX_IN_FLIGHT`, or than the model server takes; see `Retry-After`",

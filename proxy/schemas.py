@@ -125,8 +125,16 @@ def read_query(request: Request) -> ClassifyQuery:
         raise problem("bad-parameter", _sentence(error)) from error
 
 
-def read_json(content: bytes) -> JsonPhotos:
-    """Return the photos of a JSON body; raises :class:`ProblemError` if it is none."""
+def read_json(content: bytes, max_photos: int) -> JsonPhotos:
+    """Return the photos of a JSON body; raises :class:`ProblemError` if it is none.
+
+    What has far more values than so many photos need is not even parsed: a megabyte of them would take seconds,
+    and memory by the gigabyte.
+    """
+    if sum(map(content.count, _MARKS)) > _SPARE_MARKS + _PHOTO_MARKS * max_photos:
+        raise problem(
+            "bad-json", f"The JSON has more values than {max_photos} photos need. Send photos, fewer at a time."
+        )
     try:
         return JsonPhotos.model_validate_json(content)
     except ValidationError as error:
@@ -135,6 +143,9 @@ def read_json(content: bytes) -> JsonPhotos:
 
 
 _NO_QUERY = ClassifyQuery()
+_MARKS = (b"{", b"[", b",")
+"""What begins a value, or separates two; names of files may have some too."""
+_PHOTO_MARKS, _SPARE_MARKS = 16, 1000
 _WORDS = {"extra_forbidden": "there is no such thing here; /docs shows what there is"}
 
 

@@ -10,7 +10,7 @@ from proxy.deadline import Deadline
 from proxy.figures import Figures
 from proxy.labels import Labelling, label_scores
 from proxy.model_server import ModelServer, Scored, Target
-from proxy.problems import MODEL_NOT_SERVED, ProblemError, problem
+from proxy.problems import MODEL_NOT_SERVED, VERSION_UNKNOWN, ProblemError, problem
 from scenery import contract
 
 _INSTEAD: dict[str | None, tuple[str | None, ...]] = {
@@ -56,10 +56,10 @@ class Scoring:
             If the photo is refused, or nobody could answer.
         """
         try:
-            return self._first_served(asked, lambda target: self._counted(photo, target, deadline))
+            return self._first_served(asked, lambda target: self._counted(photo, target, deadline, asked.is_chosen))
         except ProblemError as error:
             if asked.is_chosen and error.name == MODEL_NOT_SERVED:
-                raise problem("version-unknown", f"{error.detail} Ask for one that is served, or for none.") from error
+                raise problem(VERSION_UNKNOWN, f"{error.detail}. Ask for one that is served, or for none.") from error
             raise
 
     def probe(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
@@ -86,14 +86,15 @@ class Scoring:
             first = target
         return ask(first)
 
-    def _counted(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
+    def _counted(self, photo: bytes, target: Target, deadline: Deadline, is_chosen: bool) -> Answered:
         version: int | None = None
         try:
             scored = self._server.score(photo, target, deadline)
             version = scored.version
             labelling = self._name(scored, deadline)
         except ProblemError as error:
-            self._figures.failed(target.label, version, error.name)
+            is_unknown = is_chosen and error.name == MODEL_NOT_SERVED
+            self._figures.failed(target.label, version, VERSION_UNKNOWN if is_unknown else error.name)
             raise
         self._figures.answered(target.label, scored, labelling)
         return scored, labelling

@@ -14,11 +14,11 @@ from typing import Any
 
 from flask import Flask, Response
 from gunicorn.app.base import BaseApplication
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from proxy.admission import Admission, SharedCounts
 from proxy.channel import credentials
-from proxy.error_handlers import answer
+from proxy.error_handlers import answer, silent_client
 from proxy.fetch import parse_rule
 from proxy.guard import Guard
 from proxy.logs import GunicornLogger, configure_logging
@@ -79,6 +79,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         app = self._create_app(self._settings, admission)
         # A body that breaks off in its chunks only shows while it is read.
         app.register_error_handler(ParseException, _malformed)
+        app.register_error_handler(NoMoreData, silent_client)
         gc.collect()
         gc.freeze()  # what is here now stays: it need not be looked through while photos wait
         return app

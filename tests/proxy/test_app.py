@@ -6,6 +6,7 @@ import base64
 import json
 import signal
 import socket
+import time
 from http import client
 
 import pytest
@@ -180,6 +181,7 @@ def bad_bodies():
         "no JSON": (b"{", "application/json", 400, "bad-json"),
         "other JSON": (b'{"instances": []}', "application/json", 400, "bad-json"),
         "no photo in JSON": (as_json(), "application/json", 400, "bad-json"),
+        "a million values": (b'{"photos":[' + b"{}," * 10**6 + b"{}]}", "application/json", 400, "bad-json"),
         "heic": (b"\0\0\0\x18ftypheic" + bytes(40), "image/heic", 415, "unsupported-format"),
         "1001 frames": (animation(1001), "image/gif", 413, "too-many-frames"),
     } | {
@@ -230,6 +232,31 @@ HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 def test_a_malformed_chunk_is_a_bad_request(proxied):
     """What breaks HTTP itself is the client's error, not a defect."""
     assert b" 400 " in exchange(proxied, HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+
+
+@pytest.mark.parametrize("sent", [b"", b"5\r\nab", b"5\r\nabcde\r\n", b"5", b"5\r\n"])
+def test_chunks_that_end_too_soon_are_the_clients_mistake(proxied, sent):
+    """A client that goes away in the middle of its chunks is told so, and is no defect in the log."""
+    host, port = proxied.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + sent)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536).split(b" ")[1] in (b"400", b"408")
+    assert "defect" not in proxied.log.read_text()
+
+
+def test_what_announces_too_much_is_refused_at_once(proxied):
+    """The answer does not wait for a body that its length forbids."""
+    began = time.monotonic()
+    assert b" 413 " in exchange(proxied, HEAD + b"Content-Length: 99999999\r\n\r\n")
+    assert time.monotonic() - began < 5
+
+
+def test_a_redirect_stays_here(proxied):
+    """The path with its slash is named without a host: the caller's word for one may be anybody's."""
+    answer = exchange(proxied, b"GET /docs HTTP/1.1\r\nHost: example.org\r\n\r\n")
+    assert b"Location: docs/\r\n" in answer
+    assert b"example.org" not in answer
 
 
 def test_a_stalled_upload_is_given_up(proxied):
