@@ -8,10 +8,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from proxy.problems import MEDIA_TYPE, ProblemError, problem, status_name
+from proxy.problems import MEDIA_TYPE, ProblemError, problem, stalled, status_name
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,8 @@ DRAINED_BYTES = 64 * 2**20
 
 
 def answer(error: ProblemError) -> Response:
-    """Return the answer that carries a problem."""
+    """Return the answer that carries a problem, and leave its name to those who watch."""
+    g.problem_name = error.name
     return Response(error.body(), error.status.value, error.all_headers(), content_type=MEDIA_TYPE)
 
 
@@ -60,7 +61,7 @@ def _drain(environ: dict[str, Any]) -> None:
 
 def silent_client(_: Exception) -> Response:
     """Answer who stopped in the middle of a request."""
-    return answer(problem("request-timeout", "The rest of the request did not come. Send it again, whole."))
+    return answer(stalled())
 
 
 def _http_exception(error: HTTPException) -> Response:

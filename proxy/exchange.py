@@ -14,8 +14,6 @@ from typing import Any
 
 from flask import Flask, Response, g, request, request_finished, request_started, request_tearing_down
 
-from proxy.problems import MEDIA_TYPE, TYPE_PREFIX
-
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Routes that somebody asks every few seconds."""
 
@@ -67,13 +65,6 @@ def _end(app: Flask, **_: Any) -> None:
     response: Response | None = g.get("exchange_response")
     status = HTTPStatus.INTERNAL_SERVER_ERROR if response is None else response.status_code
     seconds = time.perf_counter() - begun
-    exchange = Exchange(route_of_request(), int(status), _problem(response), seconds, response)
+    exchange = Exchange(route_of_request(), int(status), g.get("problem_name"), seconds, response)
     for _, end in reversed(app.extensions["exchange"]):
         end(exchange)
-
-
-def _problem(response: Response | None) -> str | None:
-    if response is None or response.content_type != MEDIA_TYPE:
-        return None
-    told: str = response.get_json()["type"]
-    return told.removeprefix(TYPE_PREFIX)

@@ -15,8 +15,8 @@ from typing import Any
 import grpc
 
 from proxy.deadline import Deadline
-from proxy.labels import Description, describe_unnamed
-from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, ProblemError, problem
+from proxy.labels import Description, Labelling, describe_unnamed, label_scores
+from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, VERSION_UNKNOWN, ProblemError, problem
 from scenery import contract, wire
 
 REMEMBERED_SECONDS = 5.0
@@ -102,6 +102,10 @@ class ModelServer:
         with _readable(version):
             return Scored(version, tuple(_scores(response.outputs)), seconds)
 
+    def labelling(self, scored: Scored, deadline: Deadline) -> Labelling:
+        """Name scores as their version describes them; raises as :meth:`describe` does."""
+        return label_scores(self.describe(scored, deadline), scored.scores)
+
     def describe(self, scored: Scored, deadline: Deadline) -> Description:
         """Return the description of the version that gave scores, one label a score.
 
@@ -175,6 +179,11 @@ def _readable(version: int) -> Iterator[None]:
     except ValueError as error:
         detail = f"Version {version} answered what cannot be read: {error}. Take it back and export it again."
         raise problem("model-server-failed", detail) from error
+
+
+def version_unknown(error: ProblemError) -> ProblemError:
+    """Tell a caller who named the version that it is not served, as ``error`` has it."""
+    return problem(VERSION_UNKNOWN, f"{error.detail}. Ask for one that is served, or for none.")
 
 
 class _NoSignatureError(ProblemError):

@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 from proxy import deadline, request_id
 from proxy.classify import KEY_HEADER
 from proxy.photos import FORM_TYPE, JSON_TYPE, RAW_TYPE
-from proxy.problems import KINDS, MEDIA_TYPE
+from proxy.problems import KINDS, MEDIA_TYPE, kinds_table
 from proxy.schemas import Alive, Answer, ClassifyQuery, JsonPhotos, Problem, Ready
 from proxy.settings import Settings
 
@@ -52,7 +52,7 @@ def register_openapi(app: Flask, settings: Settings) -> None:
 
 def describe(settings: Settings) -> dict[str, Any]:
     """Return the OpenAPI document of a proxy with these settings."""
-    info = {"description": _INTRODUCTION + _kinds()}
+    info = {"description": _INTRODUCTION + kinds_table()}
     spec = APISpec("Scenery", version("scenery"), "3.1.0", info=info, servers=[{"url": "/"}])
     for name, schema in _schemas().items():
         spec.components.schema(name, schema)
@@ -62,11 +62,6 @@ def describe(settings: Settings) -> dict[str, Any]:
     for path, operations in _paths(settings, security).items():
         spec.path(path, operations=operations)
     return spec.to_dict()
-
-
-def _kinds() -> str:
-    rows = [f"| `{name}` | {status.value} | {when} |" for name, (status, when) in KINDS.items()]
-    return "\n".join(["| name | status | when |", "|---|---|---|", *rows])
 
 
 def _schemas() -> Mapping[str, Any]:

@@ -94,6 +94,18 @@ _STATUS_NAMES: Final[Mapping[int, str]] = {
 }
 
 
+def kinds_table() -> str:
+    """Return :data:`KINDS` as a table in Markdown."""
+    rows = [f"| `{name}` | {status.value} | {when} |" for name, (status, when) in KINDS.items()]
+    return "\n".join(["| name | status | when |", "|---|---|---|", *rows])
+
+
+def document(name: str, status: HTTPStatus | None, detail: str) -> dict[str, Any]:
+    """Return the members of a problem document; ``status`` is None if no server was asked."""
+    title = name.replace("-", " ").capitalize()
+    return {"type": TYPE_PREFIX + name, "title": title, "status": status and status.value, "detail": detail}
+
+
 @dataclass
 class ProblemError(Exception):
     """Something that cannot be answered; raise it anywhere in a request."""
@@ -107,8 +119,7 @@ class ProblemError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the members of the problem document."""
-        title = self.name.replace("-", " ").capitalize()
-        return {"type": TYPE_PREFIX + self.name, "title": title, "status": self.status.value, "detail": self.detail}
+        return document(self.name, self.status, self.detail)
 
     def body(self) -> bytes:
         """Return the problem document as JSON, a line of its own."""
@@ -128,3 +139,8 @@ def status_name(status: HTTPStatus) -> str:
 def problem(name: str, detail: str, **headers: str) -> ProblemError:
     """Make a problem of :data:`KINDS`, with its status; an underscore in a header's name stands for a hyphen."""
     return ProblemError(KINDS[name][0], name, detail, {key.replace("_", "-"): value for key, value in headers.items()})
+
+
+def stalled() -> ProblemError:
+    """Make the problem of a client that stopped in the middle of its request."""
+    return problem("request-timeout", "The rest of the request did not come. Send it again, whole.")

@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 from proxy.deadline import Deadline
 from proxy.figures import Figures
-from proxy.labels import Labelling, label_scores
-from proxy.model_server import ModelServer, Scored, Target
-from proxy.problems import MODEL_NOT_SERVED, VERSION_UNKNOWN, ProblemError, problem
+from proxy.labels import Labelling
+from proxy.model_server import ModelServer, Scored, Target, version_unknown
+from proxy.problems import MODEL_NOT_SERVED, VERSION_UNKNOWN, ProblemError
 from scenery import contract
 
 _INSTEAD: dict[str | None, tuple[str | None, ...]] = {
@@ -59,7 +59,7 @@ class Scoring:
             return self._first_served(asked, lambda target: self._counted(photo, target, deadline, asked.is_chosen))
         except ProblemError as error:
             if asked.is_chosen and error.name == MODEL_NOT_SERVED:
-                raise problem(VERSION_UNKNOWN, f"{error.detail}. Ask for one that is served, or for none.") from error
+                raise version_unknown(error) from error
             raise
 
     def probe(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
@@ -91,7 +91,7 @@ class Scoring:
         try:
             scored = self._server.score(photo, target, deadline)
             version = scored.version
-            labelling = self._name(scored, deadline)
+            labelling = self._server.labelling(scored, deadline)
         except ProblemError as error:
             is_unknown = is_chosen and error.name == MODEL_NOT_SERVED
             self._figures.failed(target.label, version, VERSION_UNKNOWN if is_unknown else error.name)
@@ -101,7 +101,4 @@ class Scoring:
 
     def _ask(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
         scored = self._server.score(photo, target, deadline)
-        return scored, self._name(scored, deadline)
-
-    def _name(self, scored: Scored, deadline: Deadline) -> Labelling:
-        return label_scores(self._server.describe(scored, deadline), scored.scores)
+        return scored, self._server.labelling(scored, deadline)

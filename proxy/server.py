@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from flask import Flask, Response
@@ -23,8 +22,8 @@ from proxy.fetch import parse_rule
 from proxy.guard import Guard
 from proxy.logs import GunicornLogger, configure_logging
 from proxy.settings import FIGURES_FOLDER, Settings, misspelt
+from proxy.tracing import names_collector
 from proxy.worker import Worker, malformed
-from scenery.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -117,18 +116,7 @@ def _check(settings: Settings) -> None:
     Guard(settings)
     for host in settings.url_hosts:
         parse_rule(host)
-    if settings.otlp_endpoint is not None:
-        _check_tracing()
-
-
-def _check_tracing() -> None:
-    try:
-        import_module("opentelemetry.sdk")
-    except ImportError as error:
-        raise ConfigurationError(
-            "SCENERY_OTLP_ENDPOINT names a collector for traces, and OpenTelemetry is not installed. "
-            f"Install scenery[tracing], or unset it. Received: {error}"
-        ) from error
+    names_collector(settings.otlp_endpoint)
 
 
 def run(settings: Settings) -> None:

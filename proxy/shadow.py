@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from proxy.deadline import Deadline
 from proxy.figures import OK, Figures
-from proxy.labels import Labelling, label_scores
+from proxy.labels import Labelling
 from proxy.model_server import ModelServer, Target
 from proxy.problems import ProblemError
 
@@ -103,7 +103,7 @@ class Shadow:
             deadline = Deadline.after(self._timeout_seconds)
             scored = self._server.score(answered.photo, Target(answered.shadow_label), deadline)
             version = scored.version
-            labelling = label_scores(self._server.describe(scored, deadline), scored.scores)
+            labelling = self._server.labelling(scored, deadline)
         except ProblemError as problem:
             self._figures.shadowed(answered.version, version, problem.name)
         except Exception as error:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import grpc
@@ -29,6 +30,7 @@ SERVICE_NAME = "scenery-proxy"
 EXPORT_SECONDS = 2.0
 """How long one batch may take to be sent, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise; the end waits for it."""
 
+_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
 _OFF: AbstractContextManager[None] = nullcontext()
@@ -54,11 +56,32 @@ def start_tracing(app: Flask, endpoint: str | None) -> None:
         If OpenTelemetry is not installed.
     """
     global _traces
-    if endpoint is None and not any(os.environ.get(name) for name in _ENDPOINTS):
+    if not names_collector(endpoint):
         return
     if _traces is None:
         _traces = _Traces(_provider(endpoint))
     watch(app, _traces.begin, _traces.end)
+
+
+def names_collector(endpoint: str | None) -> bool:
+    """Return whether traces are asked for, as :func:`start_tracing` is told.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are, and OpenTelemetry is not installed.
+    """
+    if endpoint is None and not any(os.environ.get(name) for name in _ENDPOINTS):
+        return False
+    try:
+        for module in _MODULES:
+            import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            "SCENERY_OTLP_ENDPOINT names a collector for traces, and OpenTelemetry is not installed. "
+            f"Install scenery[tracing], or unset it. Received: {error}"
+        ) from error
+    return True
 
 
 def stop_tracing() -> None:
@@ -84,16 +107,11 @@ def trace_metadata() -> tuple[tuple[str, str], ...]:
 
 
 def _provider(endpoint: str | None) -> TracerProvider:
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        raise ConfigurationError(
-            "A collector for traces is named, and OpenTelemetry is not installed. Install scenery[tracing], "
-            f"or unset SCENERY_OTLP_ENDPOINT. Received: {error}"
-        ) from error
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     named = Resource.create({"service.name": SERVICE_NAME}).merge(OTELResourceDetector().detect())
     exporter = OTLPSpanExporter(
         endpoint=None if endpoint is None else f"{endpoint.rstrip('/')}/v1/traces",

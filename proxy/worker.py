@@ -14,7 +14,7 @@ from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRe
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from proxy.problems import MEDIA_TYPE, ProblemError, problem, status_name
+from proxy.problems import MEDIA_TYPE, ProblemError, stalled, status_name
 
 SILENCE_SECONDS = 10
 """How long a client may send nothing in the middle of a request, or take nothing of its answer."""
@@ -108,9 +108,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answer what breaks HTTP itself; gunicorn would answer in HTML."""
         if isinstance(exc, StalledError):
             self.log.debug("A client that stopped in its headers was given up")
-            self._send(
-                client, problem("request-timeout", "The rest of the request did not come. Send it again, whole.")
-            )
+            self._send(client, stalled())
             _hang_up(client)
         elif isinstance(exc, ParseException):
             self.log.warning("A request that breaks HTTP was refused: %s", type(exc).__name__)

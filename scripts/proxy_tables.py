@@ -10,16 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from proxy.problems import KINDS
+from proxy.problems import kinds_table
 from proxy.settings import PREFIX, Settings
 
 TARGET = Path(__file__).parent.parent / "docs" / "proxy.md"
-
-
-def problems() -> str:
-    """Return the table of problems."""
-    rows = [f"| `{name}` | {status.value} | {when} |" for name, (status, when) in KINDS.items()]
-    return "\n".join(["| name | status | when |", "|---|---|---|", *rows])
 
 
 def settings() -> str:
@@ -37,7 +31,7 @@ def _shown(default: object) -> str:
 
 def filled(text: str) -> str:
     """Return a text with its tables between their marks."""
-    for name, table in (("problems", problems()), ("settings", settings())):
+    for name, table in (("problems", kinds_table()), ("settings", settings())):
         marks = f"<!-- {name} -->", f"<!-- /{name} -->"
         text = re.sub(
             f"{marks[0]}.*{marks[1]}", lambda _, t=table, m=marks: f"{m[0]}\n{t}\n{m[1]}", text, flags=re.DOTALL

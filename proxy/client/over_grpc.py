@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 import grpc
 
 from proxy.channel import open_channel
 from proxy.client.record import Answer, Ask, NotAnsweredError, UnreachableError, not_answered
 from proxy.deadline import Deadline
-from proxy.labels import label_scores
-from proxy.model_server import ModelServer, Target
+from proxy.model_server import ModelServer, Target, version_unknown
 from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, RETRY_AFTER_SECONDS, ProblemError
 from proxy.settings import load_settings
 
@@ -44,7 +42,7 @@ def over_grpc(address: str, model_name: str | None, version: int | None, label: 
         def ask(photo: bytes, deadline: Deadline) -> Answer:
             try:
                 scored = server.score(photo, target, deadline)
-                labelling = label_scores(server.describe(scored, deadline), scored.scores)
+                labelling = server.labelling(scored, deadline)
             except ProblemError as error:
                 raise _told(error, target, address) from error
             return Answer(settings.model_name, scored.version, labelling)
@@ -62,8 +60,7 @@ def _told(error: ProblemError, target: Target, address: str) -> Exception:
             f"Received: {reason}"
         )
     if error.name == MODEL_NOT_SERVED and target != Target():
-        detail = f"{error.detail} Ask for one that is served, or for none."
-        return not_answered("version-unknown", HTTPStatus.NOT_FOUND, detail)
+        return NotAnsweredError(version_unknown(error).as_dict())
     if error.name == "deadline-exceeded":
         detail = "The model server did not answer in time. Try again, or allow more with --timeout."
         return not_answered(error.name, error.status, detail)

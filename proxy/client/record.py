@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.deadline import Deadline
 from proxy.labels import Labelling
-from proxy.problems import TYPE_PREFIX
+from proxy.problems import document
 from scenery.errors import SceneryError
 
 
@@ -63,7 +63,4 @@ def not_answered(
     name: str, status: HTTPStatus | None, detail: str, retry_after_seconds: float | None = None
 ) -> NotAnsweredError:
     """Make the error that the client itself tells."""
-    title = name.replace("-", " ").capitalize()
-    number = None if status is None else status.value
-    problem = {"type": TYPE_PREFIX + name, "title": title, "status": number, "detail": detail}
-    return NotAnsweredError(problem, retry_after_seconds)
+    return NotAnsweredError(document(name, status, detail), retry_after_seconds)
