@@ -79,8 +79,8 @@ def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
     DataError
         If there are too few sources for three parts.
     """
-    sources = _sources(table, config)
-    counts = table[config.targets].assign(_photos=1).groupby(sources).sum()
+    groups = sources(table, config)
+    counts = table[config.targets].assign(_photos=1).groupby(groups).sum()
     train_fraction = 1 - config.validation_fraction - config.test_fraction
     fractions = np.array([train_fraction, config.validation_fraction, config.test_fraction])
     totals = counts.sum().clip(lower=1).to_numpy()
@@ -91,7 +91,7 @@ def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
         place = int(np.argmax(lacking @ brought.to_numpy()))
         lacking[place] -= brought.to_numpy() / fractions[place]
         parts[source] = PARTS[place]
-    assigned = sources.map(parts)
+    assigned = groups.map(parts)
     if assigned.nunique() < len(PARTS):
         raise DataError(
             f"{len(counts)} sources cannot be split into {', '.join(PARTS)}. Bring photos of more sources, "
@@ -100,13 +100,14 @@ def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
     return assigned
 
 
-def _sources(table: pd.DataFrame, config: DataConfig) -> pd.Series[str]:
+def sources(table: pd.DataFrame, config: DataConfig) -> pd.Series[str]:
+    """Return the source of each row: what must not be on two sides of a split; a photo alone is its own."""
     if config.group_col is None:
         return table[config.image_name_col].astype(str)
-    sources = table[config.group_col].astype(str)
+    groups = table[config.group_col].astype(str)
     if config.group_separator is None:
-        return sources
-    return sources.str.split(config.group_separator, n=1, regex=False).str[0]
+        return groups
+    return groups.str.split(config.group_separator, n=1, regex=False).str[0]
 
 
 def samples_of(table: pd.DataFrame, config: DataConfig) -> Samples:

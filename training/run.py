@@ -43,6 +43,17 @@ class Run:
         text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
         (run_dir / FILE_NAME).write_text(text)
 
+    @classmethod
+    def read(cls, run_dir: Path) -> Run:
+        """Read the ``run.json`` of a run folder.
+
+        Raises
+        ------
+        OSError, ValueError, TypeError
+            If it is missing or damaged.
+        """
+        return cls(**json.loads((run_dir / FILE_NAME).read_text()))
+
 
 def write_golden(run_dir: Path, photos: list[Path], scores: npt.NDArray[np.float32]) -> None:
     """Keep copies of some photos and the scores they got: ``golden/`` and ``golden/scores.json``."""
