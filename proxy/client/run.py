@@ -15,7 +15,7 @@ import click
 
 from proxy.client.asking import Asking
 from proxy.client.found import STDIN, Photo, find_photos
-from proxy.client.in_order import in_order
+from scenery.in_order import in_order
 from proxy.client.output import FormatName, IfExists, Output, open_output
 from proxy.client.record import Ask
 from proxy.client.tally import Tally, shown_progress

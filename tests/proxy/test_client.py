@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from proxy.client.found import find_photos
-from proxy.client.in_order import AHEAD, in_order
+from scenery.in_order import AHEAD, in_order
 from tests.processes import PHOTOS, ROOT, free_ports
 
 LABELS = ["beach", "city", "sunset", "trees"]
