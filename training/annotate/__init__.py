@@ -1,0 +1,1 @@
+"""Labels by people: a folder of photos becomes a table to train from, and back."""
