@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from training.calibration import expected_calibration_error
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,27 +66,65 @@ def evaluate(targets: Floats, scores: Floats, thresholds: Floats, labels: list[s
     Returns
     -------
     A JSON object: ``photos``; ``binary_accuracy`` (single decisions that are right),
-    ``exact_match`` (photos with all labels right), ``macro_f1``, ``macro_average_precision``; and
-    for each label ``positives``, ``threshold``, ``precision``, ``recall``, ``f1``,
-    ``average_precision``.
+    ``exact_match`` (photos with all labels right), ``macro_f1``, ``macro_average_precision``,
+    ``macro_auc``; over all decisions ``ece`` (:func:`~training.calibration.expected_calibration_error`)
+    and ``brier`` (mean squared error of the scores); and for each label ``positives`` (photos that
+    have it), ``given`` (photos that got it), ``threshold``, ``precision``, ``recall``, ``f1``,
+    ``average_precision``, ``auc`` (area under the ROC curve), ``ece``, ``brier``.
+
+    A label of which there are no positives has no average precision, and one that all photos have,
+    or none, has no AUC: these are None, and are not part of the macro figures. Precision, recall and
+    F1 are 0 where there is nothing to divide by.
     """
-    from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     given = scores >= thresholds
     right = given == targets.astype(bool)
     precision, recall, f1, positives = precision_recall_fscore_support(targets, given, average=None, zero_division=0)
-    average_precision = [average_precision_score(*pair) for pair in zip(targets.T, scores.T, strict=True)]
-    columns = zip(labels, positives, thresholds, precision, recall, f1, average_precision, strict=True)
-    names = ("threshold", "precision", "recall", "f1", "average_precision")
+    pairs = list(zip(targets.T, scores.T, strict=True))
+    columns = {
+        "threshold": thresholds,
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "average_precision": [_average_precision(*pair) for pair in pairs],
+        "auc": [_auc(*pair) for pair in pairs],
+        "ece": [expected_calibration_error(*pair) for pair in pairs],
+        "brier": ((scores - targets) ** 2).mean(axis=0),
+    }
     return {
         "photos": len(targets),
-        "binary_accuracy": round(float(right.mean()), 4),
-        "exact_match": round(float(right.all(axis=1).mean()), 4),
-        "macro_f1": round(float(np.mean(f1)), 4),
-        "macro_average_precision": round(float(np.mean(average_precision)), 4),
+        "binary_accuracy": rounded(right.mean()),
+        "exact_match": rounded(right.all(axis=1).mean()),
+        **{f"macro_{name}": rounded(mean(columns[name])) for name in ("f1", "average_precision", "auc")},
+        "ece": rounded(expected_calibration_error(targets, scores)),
+        "brier": rounded(((scores - targets) ** 2).mean()),
         "labels": {
-            label: {"positives": int(count)}
-            | {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
-            for label, count, *values in columns
+            label: {"positives": int(positives[place]), "given": int(given[:, place].sum())}
+            | {name: rounded(values[place]) for name, values in columns.items()}
+            for place, label in enumerate(labels)
         },
     }
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a figure as it is kept: four decimals; what cannot be told stays None."""
+    return None if value is None else round(float(value), 4)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the figures that can be told; None if there are none."""
+    told = [float(value) for value in values if value is not None]
+    return sum(told) / len(told) if told else None
+
+
+def _average_precision(target: Floats, score: Floats) -> float | None:
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(target, score)) if target.any() else None
+
+
+def _auc(target: Floats, score: Floats) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(target, score)) if target.any() and not target.all() else None

@@ -18,11 +18,27 @@ def test_figures_by_hand():
     assert figures["binary_accuracy"] == 0.75
     assert figures["exact_match"] == 0.5
     assert figures["labels"]["a"] == {
-        "positives": 2, "threshold": 0.5, "precision": 1.0, "recall": 0.5, "f1": 0.6667, "average_precision": 1.0,
+        "positives": 2, "given": 1, "threshold": 0.5, "precision": 1.0, "recall": 0.5, "f1": 0.6667,
+        "average_precision": 1.0, "auc": 1.0, "ece": 0.275, "brier": 0.1175,
     }  # fmt: skip
     assert figures["labels"]["b"]["precision"] == 0.5
     assert figures["macro_f1"] == 0.6667
     assert figures["macro_average_precision"] == 1.0
+    assert figures["macro_auc"] == 1.0
+    assert figures["brier"] == 0.115
+
+
+def test_what_cannot_be_told_is_none():
+    """A label that no photo has, or every photo, keeps no other figure from being told."""
+    targets = np.array([[0, 1, 1], [0, 1, 0]], np.float32)
+    scores = np.array([[0.1, 0.9, 0.8], [0.2, 0.9, 0.3]], np.float32)
+    figures = evaluate(targets, scores, np.full(3, 0.5, np.float32), ["never", "always", "sometimes"])
+    assert figures["labels"]["never"]["average_precision"] is None
+    assert figures["labels"]["never"]["auc"] is None
+    assert figures["labels"]["always"]["auc"] is None
+    assert figures["labels"]["sometimes"]["auc"] == 1.0
+    assert figures["macro_auc"] == 1.0
+    assert evaluate(targets[:, :1], scores[:, :1], np.array([0.5], np.float32), ["never"])["macro_auc"] is None
 
 
 def test_thresholds_separate_what_can_be_separated():

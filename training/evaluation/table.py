@@ -1,0 +1,44 @@
+"""An evaluation as a table in the terminal."""
+
+from __future__ import annotations
+
+from training.evaluation.evaluation import Evaluation
+from training.evaluation.template import figure, interval
+
+_WHOLE = {
+    "binary_accuracy": "binary accuracy",
+    "exact_match": "exact match",
+    "macro_f1": "macro F1",
+    "macro_average_precision": "macro average precision",
+    "macro_auc": "macro AUC",
+    "ece": "calibration error",
+}
+_SINGLE = ("precision", "recall", "f1", "average_precision", "auc")
+
+
+def table(evaluation: Evaluation) -> str:
+    """Write the figures in lines; beside them the range in which they lie in 95 of 100 draws of the photos' sources."""
+    figures, bounds = evaluation.figures, evaluation.intervals
+    lines = [f"{evaluation.judges} ({evaluation.photos})", ""]
+    for name, words in _WHOLE.items():
+        lines.append(f"{words:24}{figure(figures[name]):>6}   {interval(bounds[name])}")
+    if evaluation.folds:
+        lines += ["", f"{evaluation.folds.count} folds, all {evaluation.folds.photos} photos: mean and deviation"]
+        for name, words in _WHOLE.items():
+            spread = evaluation.folds.figures.get(name)
+            if spread:
+                lines.append(f"{words:24}{figure(spread.mean):>6} ± {figure(spread.deviation)}")
+    return "\n".join([*lines, "", *_labels(evaluation)])
+
+
+def _labels(evaluation: Evaluation) -> list[str]:
+    told = evaluation.figures["labels"]
+    width = max(5, *map(len, told))
+    lines = [f"{'label':{width}} positives threshold precision recall     F1     AP    AUC   F1 lies in"]
+    for label, figures in told.items():
+        precision, recall, f1, average_precision, auc = (figure(figures[name]) for name in _SINGLE)
+        lines.append(
+            f"{label:{width}} {figures['positives']:>9} {figure(figures['threshold']):>9} {precision:>9} {recall:>6} "
+            f"{f1:>6} {average_precision:>6} {auc:>6}   {interval(evaluation.intervals['labels'][label]['f1'])}"
+        )
+    return lines
