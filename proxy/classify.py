@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, after_this_request, request
@@ -15,6 +15,8 @@ from proxy.model_server import Scored, Target
 from proxy.parts import Parts, parts
 from proxy.photos import JSON_TYPE, Photo
 from proxy.problems import ProblemError
+from proxy.sample import choice
+from proxy.sample.sample import Sample
 from proxy.schemas import ClassifyQuery, read_query
 from proxy.scoring import Asked
 from proxy.several import each
@@ -70,6 +72,8 @@ def _label(use: Parts, query: ClassifyQuery, max_photos: int) -> tuple[list[Phot
     note(photos=len(photos), versions=[each[0].version for each in outcomes if not isinstance(each, ProblemError)])
     if shadow_label is not None:
         _shadow_later(use, contents, outcomes, shadow_label)
+    if use.sample is not None and choice.may_be_kept(request.headers):
+        _sample_later(use.sample, contents, outcomes)
     return photos, outcomes
 
 
@@ -85,15 +89,33 @@ def _shadow_later(
     use: Parts, contents: Sequence[bytes | ProblemError], outcomes: Sequence[Outcome], shadow_label: str
 ) -> None:
     """Show the photos that were answered to another version, once the answer's bytes are out."""
-    answered = [
-        Answered(content, outcome[0].version, outcome[1], shadow_label)
+    photos = _answered(contents, outcomes)
+    answered = [Answered(content, scored.version, labelling, shadow_label) for content, scored, labelling in photos]
+    _when_sent(lambda: use.shadow.offer(answered))
+
+
+def _sample_later(sample: Sample, contents: Sequence[bytes | ProblemError], outcomes: Sequence[Outcome]) -> None:
+    """Let photos that were answered be kept to learn from, once the answer's bytes are out."""
+    photos = _answered(contents, outcomes)
+    answered = [choice.Answered(content, scored.version, labelling) for content, scored, labelling in photos]
+    _when_sent(lambda: sample.offer(answered))
+
+
+def _answered(
+    contents: Sequence[bytes | ProblemError], outcomes: Sequence[Outcome]
+) -> list[tuple[bytes, Scored, Labelling]]:
+    """Return the photos that got an answer, with it."""
+    return [
+        (content, *outcome)
         for content, outcome in zip(contents, outcomes, strict=True)
         if not isinstance(content, ProblemError) and not isinstance(outcome, ProblemError)
     ]
 
+
+def _when_sent(work: Callable[[], None]) -> None:
     @after_this_request
-    def offer_when_sent(response: Response) -> Response:
-        response.call_on_close(lambda: use.shadow.offer(answered))
+    def call_when_sent(response: Response) -> Response:
+        response.call_on_close(work)
         return response
 
 

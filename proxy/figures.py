@@ -87,6 +87,7 @@ class Figures:
             "shadowed",
             "label",
         )
+        self._sampled = self._counter("scenery_sample_photos", "Photos chosen to be kept.", "reason", "outcome")
         self._requests = self._counter("scenery_requests", "Requests that were answered.", "route", "status")
         self._request_seconds = Histogram(
             "scenery_request_seconds",
@@ -135,6 +136,10 @@ class Figures:
         """Count the labels that only one of two versions gave; those of ``labels`` they agree on show as 0."""
         for label in labels:
             self._disagreements.labels(str(answered), str(shadowed), label).inc(label in given_by_one)
+
+    def sampled(self, reason: str, outcome: str) -> None:
+        """Count a photo that was chosen to be kept, by why it was and what became of it."""
+        self._sampled.labels(reason, outcome).inc()
 
     def request_begun(self) -> None:
         """Count a request as in flight, until :meth:`request_over`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 Source = Literal["model", "setting", "index"]
@@ -33,6 +33,8 @@ class Labelling:
     top_index: int
     top_label: str
     source: Source = "model"
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Where the score of each label is cut, in [0, 1]."""
 
 
 def describe_unnamed(count: int, labels: Sequence[str]) -> Description:
@@ -59,6 +61,7 @@ def label_scores(description: Description, scores: Sequence[float]) -> Labelling
         top_index=top_index,
         top_label=description.labels[top_index],
         source=description.source,
+        thresholds=thresholds,
     )
 
 

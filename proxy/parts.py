@@ -11,6 +11,7 @@ from proxy.figures import Figures
 from proxy.model_server import ModelServer
 from proxy.photos import PhotoReader
 from proxy.readiness import Readiness
+from proxy.sample.sample import Sample
 from proxy.scoring import Scoring
 from proxy.settings import Settings
 from proxy.shadow import Shadow
@@ -30,6 +31,8 @@ class Parts:
     scoring: Scoring
     readiness: Readiness
     shadow: Shadow
+    sample: Sample | None
+    """None if no photos are kept."""
 
 
 def parts() -> Parts:

@@ -21,6 +21,7 @@ from proxy.error_handlers import answer, silent_client
 from proxy.fetch import parse_rule
 from proxy.guard import Guard
 from proxy.logs import GunicornLogger, configure_logging
+from proxy.sample.folder import prepare
 from proxy.settings import FIGURES_FOLDER, Settings, misspelt
 from proxy.tracing import names_collector
 from proxy.worker import Worker, malformed
@@ -117,6 +118,8 @@ def _check(settings: Settings) -> None:
     for host in settings.url_hosts:
         parse_rule(host)
     names_collector(settings.otlp_endpoint)
+    if settings.sample_folder is not None:
+        prepare(settings.sample_folder)
 
 
 def run(settings: Settings) -> None:

@@ -87,6 +87,22 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(
         None, description="OpenTelemetry collector that gets traces: http://host:4318. None: no traces."
     )
+    sample_folder: Path | None = Field(
+        None, description="Where some photos are kept, made small, for scenery review. None: no photo is kept."
+    )
+    sample_max_photos: int = Field(500, ge=10, le=100_000, description="Most photos kept.")
+    sample_max_megabytes: int = Field(100, ge=1, description="Most room that kept photos take.")
+    sample_days: int = Field(30, ge=1, le=3650, description="Days after which a kept photo is removed.")
+    sample_uniform_percent: float = Field(
+        1.0, ge=0, le=100, description="Share of all photos that is kept whatever their scores, to estimate accuracy."
+    )
+    sample_margin: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="A photo is unsure, and kept, if a score has gone at most this share of the way from its threshold "
+        "to 0 or 1.",
+    )
 
     @field_validator("labels", "url_hosts", mode="before")
     @classmethod

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from dataclasses import dataclass
 
 from proxy.deadline import Deadline
@@ -16,12 +15,9 @@ from proxy.figures import OK, Figures
 from proxy.labels import Labelling
 from proxy.model_server import ModelServer, Target
 from proxy.problems import ProblemError
+from proxy.waiting import Waiting
 
 log = logging.getLogger(__name__)
-
-MAX_PHOTOS = 64
-MAX_BYTES = 64 * 2**20
-"""What may wait, in each worker."""
 
 DROPPED = "dropped"
 _DEFECT = "internal-server-error"
@@ -37,46 +33,16 @@ class Answered:
     shadow_label: str
 
 
-class Waiting:
-    """Photos in a line that has an end: so many, and so many bytes. Threads share it."""
-
-    def __init__(self, max_photos: int = MAX_PHOTOS, max_bytes: int = MAX_BYTES) -> None:
-        self._max_photos = max_photos
-        self._max_bytes = max_bytes
-        self._line: deque[Answered] = deque()
-        self._bytes = 0
-        self._changed = threading.Condition()
-
-    def put(self, answered: Answered) -> bool:
-        """Add a photo to the end, if there is room; tells whether there was. Never waits for room."""
-        with self._changed:
-            size = len(answered.photo)
-            if len(self._line) >= self._max_photos or self._bytes + size > self._max_bytes:
-                return False
-            self._line.append(answered)
-            self._bytes += size
-            self._changed.notify()
-            return True
-
-    def take(self) -> Answered:
-        """Remove the first photo; waits until there is one."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._line)
-            answered = self._line.popleft()
-            self._bytes -= len(answered.photo)
-            return answered
-
-
 class Shadow:
     """Compares the versions of one application, in a thread that the first photo starts (after the fork)."""
 
     def __init__(
-        self, server: ModelServer, figures: Figures, timeout_seconds: float, waiting: Waiting | None = None
+        self, server: ModelServer, figures: Figures, timeout_seconds: float, waiting: Waiting[Answered] | None = None
     ) -> None:
         self._server = server
         self._timeout_seconds = timeout_seconds
         self._figures = figures
-        self._waiting = waiting or Waiting()
+        self._waiting: Waiting[Answered] = waiting or Waiting()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 

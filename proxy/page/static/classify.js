@@ -1,5 +1,7 @@
 // One photo to the server, and its answer back. A server that asks to wait is asked again.
 
+import { keepingHeaders } from "./kept.js";
+
 export const ATTEMPTS = 5;
 const LONGEST_WAIT_SECONDS = 60;
 const NO_KEY = "The server wants an API key. Enter it above.";
@@ -35,7 +37,7 @@ export async function classify(file, { key, signal, waits }) {
 }
 
 async function send(file, key, signal) {
-  const headers = { "Content-Type": contentType(file), Accept: "application/json" };
+  const headers = { "Content-Type": contentType(file), Accept: "application/json", ...keepingHeaders() };
   if (key) headers.Authorization = `Bearer ${key}`;
   try {
     return await fetch("v1/classify", { method: "POST", headers, body: file, signal });
