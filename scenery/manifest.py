@@ -55,12 +55,13 @@ def verify_manifest(version: Path) -> int | None:
 def _digests(version: Path) -> dict[str, str]:
     """Return the SHA-256, in hex, of each file but the manifest, by its path in the version."""
     files = sorted(path for path in version.rglob("*") if path.is_file())
-    digests = {path.relative_to(version).as_posix(): _sha256(path) for path in files}
+    digests = {path.relative_to(version).as_posix(): sha256_of(path) for path in files}
     digests.pop(contract.MANIFEST_FILE, None)
     return digests
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex; raises ``OSError``."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(2**20):
