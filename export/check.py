@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.gate.answers import TOLERANCE, largest_difference
+from export.gate.answers import TOLERANCE, check_describe, largest_difference
 from export.loaded import LoadedVersion
 from export.trained_run import TrainedRun
 from scenery import contract
@@ -28,6 +28,7 @@ def check_version(folder: Path, run: TrainedRun) -> float:
     try:
         with LoadedVersion(folder) as loaded:
             _check_description(loaded, run)
+            check_describe(loaded)
             _require_signatures(loaded)
             difference = largest_difference(loaded, run.golden)
     except ExportError as error:

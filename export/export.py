@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from export.card import with_version
 from export.check import check_version
 from export.freeze import freeze
 from export.golden import write_golden
@@ -54,14 +55,16 @@ def export(
     run = read_run(run_dir)
     with versions.staged_version(model_dir) as folder:
         number = version or versions.next_version(model_dir)
-        write_version(run, folder, number, max_pixels)
+        write_version(run, folder, model_dir.name, number, max_pixels)
         difference = check_version(folder, run)
         path = versions.publish(folder, number)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Exported(path, number, size, difference)
 
 
-def write_version(run: TrainedRun, folder: Path, number: int, max_pixels: int = contract.MAX_PIXELS) -> None:
+def write_version(
+    run: TrainedRun, folder: Path, model_name: str, number: int, max_pixels: int = contract.MAX_PIXELS
+) -> None:
     """Write a run's model into an empty folder, with all that belongs to a version; nothing of it is run.
 
     Raises
@@ -71,10 +74,14 @@ def write_version(run: TrainedRun, folder: Path, number: int, max_pixels: int = 
     """
     network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
     provenance = {"version": number, **run.provenance, "metrics": run.metrics}
+    card = None if run.card is None else with_version(run.card, model_name, number)
     try:
-        write_saved_model(folder, network, run.labels, run.thresholds, run.size, provenance, max_pixels)
+        described = (run.labels, run.thresholds, run.size, provenance, card)
+        write_saved_model(folder, network, *described, max_pixels, run.pad_to_aspect_ratio)
         write_warmup(folder, [photo.read_bytes() for photo in list(run.golden)[:WARMUP_PHOTOS]], run.size)
     except tf.errors.OpError as error:  # how TensorFlow tells of a full disk
         raise ExportError(f"The version cannot be written: {error.message}. Make room, then try again.") from error
     write_golden(folder / contract.GOLDEN_FOLDER, run.golden)
+    if card is not None:
+        (folder / contract.MODEL_CARD_FILE).write_bytes(card.encode())
     write_manifest(folder)

@@ -7,6 +7,7 @@ that a model server restores in its own way.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from scenery import preprocess
-from scenery.errors import ExportError
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
@@ -39,11 +39,6 @@ def freeze(network: Any, size: tuple[int, int]) -> FrozenNetwork:
         float32 [n, height, width, 3] in [-1, 1] → float32 [n, labels].
     size
         Height and width, in pixels.
-
-    Raises
-    ------
-    ExportError
-        If a batch normalisation cannot be folded.
     """
     folded = fold_batch_norms(network)
 
@@ -59,17 +54,14 @@ def fold_batch_norms(network: Any) -> Any:
     """Return the same function as a network whose convolutions carry their batch normalisation.
 
     With ``m = gamma / sqrt(variance + epsilon)`` a normalised convolution is the convolution with
-    kernel ``kernel · m`` and bias ``beta - mean · m``.
-
-    Raises
-    ------
-    ExportError
-        If a batch normalisation follows anything but a convolution without a bias.
+    kernel ``kernel · m`` and bias ``beta + (bias - mean) · m``. A normalisation that follows anything else,
+    as those of networks that normalise before they convolve, stays what it is.
     """
-    norms = {_layer_before(layer).name: layer for layer in _all_layers(network) if _is_norm(layer)}
+    norms = {layer.name: norm for layer, norm in _foldable(network)}
+    gone = {norm.name for norm in norms.values()}
 
     def clone(layer: Any) -> Any:
-        if _is_norm(layer):
+        if layer.name in gone:
             return _Folded(name=layer.name)
         config = layer.get_config()
         if layer.name in norms:
@@ -95,23 +87,24 @@ class _Folded(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _fold(convolution: Any, norm: Any) -> list[Any]:
-    gamma, beta, mean, variance = norm.get_weights()
-    multiplier = gamma / np.sqrt(variance + norm.epsilon)
+    gamma = norm.gamma.numpy() if norm.scale else 1.0
+    beta = norm.beta.numpy() if norm.center else 0.0
+    multiplier = gamma / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
     # A depthwise kernel is [height, width, channels, 1]: its channels are not the last axis.
     depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
     factors = multiplier[:, None] if depthwise else multiplier
-    (kernel,) = convolution.get_weights()
-    return [kernel * factors, beta - mean * multiplier]
+    kernel, *bias = convolution.get_weights()
+    before = bias[0] if bias else 0.0
+    return [kernel * factors, beta + (before - norm.moving_mean.numpy()) * multiplier]
 
 
-def _layer_before(norm: Any) -> Any:
-    layer = norm.input._keras_history.operation
-    if isinstance(layer, _CONVOLUTIONS) and not layer.use_bias and len(layer._outbound_nodes) == 1:
-        return layer
-    raise ExportError(
-        f"{norm.name} cannot be folded: it follows {layer.name}, not a convolution without bias of its own. "
-        "Use a network in which every batch normalisation directly follows such a convolution."
-    )
+def _foldable(network: Any) -> Iterator[tuple[Any, Any]]:
+    """Find every convolution whose only reader is a batch normalisation, and that normalisation."""
+    for norm in filter(_is_norm, _all_layers(network)):
+        layer = norm.input._keras_history.operation
+        linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+        if isinstance(layer, _CONVOLUTIONS) and linear and len(layer._outbound_nodes) == 1:
+            yield layer, norm
 
 
 def _all_layers(network: Any) -> list[Any]:

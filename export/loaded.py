@@ -33,6 +33,8 @@ class Description:
     thresholds: list[float]
     provenance: Any
     """Parsed JSON."""
+    card: str | None = None
+    """Markdown; None if it has none."""
 
 
 class LoadedVersion:
@@ -103,13 +105,15 @@ class LoadedVersion:
             labels = [label.decode() for label in answer[contract.OUTPUT_LABELS].tolist()]
             thresholds = [float(each) for each in answer[contract.OUTPUT_THRESHOLDS].tolist()]
             provenance = json.loads(np.asarray(answer[contract.OUTPUT_PROVENANCE], object).item())
+            card = answer.get(contract.OUTPUT_MODEL_CARD)
+            text = None if card is None else np.asarray(card, object).item().decode()
         except (KeyError, ValueError, AttributeError, TypeError) as error:
             raise ExportError(
                 f"It does not describe itself with labels, thresholds and provenance as the contract "
                 f"has them: {error!r}"
             ) from error
         _require_sense(labels, thresholds, provenance)
-        return Description(labels, thresholds, provenance)
+        return Description(labels, thresholds, provenance, text)
 
 
 def _require_sense(labels: list[str], thresholds: list[float], provenance: Any) -> None:

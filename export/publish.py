@@ -67,7 +67,7 @@ def publish(
     serving = list(_serving(model_dir, entry))
     with versions.staged_version(model_dir) as folder:
         number = versions.next_version(model_dir)
-        _write_candidate(source, folder, number, max_pixels)
+        _write_candidate(source, folder, model_dir.name, number, max_pixels)
         verdicts = gate.judge(folder, serving)
         told = report(gate, source.resolve().name, verdicts)
         if any(each.stops for each in verdicts):
@@ -78,9 +78,9 @@ def publish(
         return Published(versions.publish(folder), verdicts, told, waits)
 
 
-def _write_candidate(source: Path, folder: Path, number: int, max_pixels: int) -> None:
+def _write_candidate(source: Path, folder: Path, model_name: str, number: int, max_pixels: int) -> None:
     if (source / "run.json").is_file():
-        write_version(read_run(source), folder, number, max_pixels)
+        write_version(read_run(source), folder, model_name, number, max_pixels)
     elif (source / "saved_model.pb").is_file():
         _copy(source, folder)
     else:

@@ -21,7 +21,9 @@ def write_saved_model(
     thresholds: list[float],
     size: tuple[int, int],
     provenance: dict[str, Any],
+    card: str | None = None,
     max_pixels: int = contract.MAX_PIXELS,
+    pad_to_aspect_ratio: bool = True,
 ) -> None:
     """Write a SavedModel into ``folder``, which may exist if it is empty.
 
@@ -36,12 +38,16 @@ def write_saved_model(
         Height and width of the network's input, in pixels.
     provenance
         A JSON object that ``describe`` answers with.
+    card
+        The model card that ``describe`` answers with; None if there is none.
     max_pixels
         Larger photos are refused before they are decoded.
+    pad_to_aspect_ratio
+        Whether photos keep their proportions and are padded, or are stretched to ``size``, as in training.
     """
     with tf.Graph().as_default() as graph:
         image_bytes = _V1.placeholder(tf.string, [None], name=contract.INPUT_IMAGE_BYTES)
-        decoded = preprocess.decode_batch(image_bytes, size, max_pixels)
+        decoded = preprocess.decode_batch(image_bytes, size, max_pixels, pad_to_aspect_ratio)
         image = _V1.placeholder_with_default(decoded, [None, *size, 3], name=contract.INPUT_IMAGE)
         (scored,) = tf.import_graph_def(
             network.graph_def, {network.input_name: image}, [network.output_name], name="network"
@@ -53,6 +59,8 @@ def write_saved_model(
             contract.OUTPUT_THRESHOLDS: tf.constant(thresholds, tf.float32, name=contract.OUTPUT_THRESHOLDS),
             contract.OUTPUT_PROVENANCE: tf.constant(json.dumps(provenance), name=contract.OUTPUT_PROVENANCE),
         }
+        if card is not None:
+            description[contract.OUTPUT_MODEL_CARD] = tf.constant(card, name=contract.OUTPUT_MODEL_CARD)
         signatures = {
             contract.SIGNATURE_CLASSIFY: _signature({contract.INPUT_IMAGE_BYTES: image_bytes}, outputs),
             contract.SIGNATURE_PIXELS: _signature({contract.INPUT_IMAGE: image}, outputs),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.card import FILE_NAME, read_card
 from export.golden import Golden, load_golden
 from scenery.errors import ExportError
 
@@ -19,10 +20,14 @@ class TrainedRun:
     labels: list[str]
     thresholds: list[float]
     size: tuple[int, int]
+    pad_to_aspect_ratio: bool
+    """Whether photos keep their proportions and are padded, or are stretched to ``size``."""
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     golden: Golden
     """Held-out photos, and the scores that the trained network gave them."""
+    card: str | None
+    """The model card, Markdown; None if the run has none."""
 
 
 def read_run(folder: Path) -> TrainedRun:
@@ -31,7 +36,7 @@ def read_run(folder: Path) -> TrainedRun:
     Raises
     ------
     ExportError
-        If a file of it is missing or damaged.
+        If a file of it is missing or damaged; a run may have no model card.
     """
     try:
         run = json.loads((folder / "run.json").read_text())
@@ -41,9 +46,11 @@ def read_run(folder: Path) -> TrainedRun:
             labels=run["labels"],
             thresholds=run["thresholds"],
             size=(height, width),
+            pad_to_aspect_ratio=run.get("pad_to_aspect_ratio", True),
             metrics=run["metrics"],
             provenance=run["provenance"],
             golden=load_golden(folder / "golden"),
+            card=read_card(folder / FILE_NAME),
         )
         trained.model_path.stat()
     except FileNotFoundError as error:

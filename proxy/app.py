@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from proxy import classify, figures, health, page
+from proxy import classify, figures, health, model_card, page
 from proxy.admission import Admission
 from proxy.channel import open_channel
 from proxy.error_handlers import register_error_handlers
@@ -17,6 +17,7 @@ from proxy.photos import PhotoReader
 from proxy.readiness import Readiness
 from proxy.request_id import METADATA_KEY, current_request_id, register_request_id
 from proxy.safe_headers import register_safe_headers
+from proxy.sample.sample import make_sample
 from proxy.scoring import Scoring
 from proxy.settings import Settings, load_settings
 from proxy.shadow import Shadow
@@ -49,7 +50,7 @@ def create_app(config: Settings | None = None, admission: Admission | None = Non
     _watch(app, settings, shared)
     register_guard(app, Guard(settings), classify.ENDPOINTS)
     register_error_handlers(app)
-    for blueprint in (classify.blueprint, figures.blueprint, health.blueprint, page.blueprint):
+    for blueprint in (classify.blueprint, model_card.blueprint, figures.blueprint, health.blueprint, page.blueprint):
         app.register_blueprint(blueprint)
     register_openapi(app, settings)
     register_shedding(app, classify.ENDPOINTS, shared.admission, shared.figures)
@@ -80,6 +81,7 @@ def _parts(settings: Settings, admission: Admission) -> Parts:
         scoring=scoring,
         readiness=Readiness(scoring, traffic, settings.timeout_seconds),
         shadow=Shadow(server, counted, settings.timeout_seconds),
+        sample=make_sample(settings, counted),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from proxy.about import About, read_about
 from proxy.deadline import Deadline
 from proxy.labels import Description, Labelling, describe_unnamed, label_scores
 from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, VERSION_UNKNOWN, ProblemError, problem
@@ -81,6 +82,7 @@ class ModelServer:
             response_deserializer=wire.PredictResponse.FromString,
         )
         self._descriptions: dict[int, tuple[float, Description | None]] = {}
+        self._abouts: dict[Target, tuple[float, About | None]] = {}
 
     def score(self, photo: bytes, target: Target, deadline: Deadline) -> Scored:
         """Score an encoded photo.
@@ -143,14 +145,40 @@ class ModelServer:
 
     def _ask_description(self, version: int, deadline: Deadline) -> Description | None:
         request = self._request(contract.SIGNATURE_DESCRIBE, Target(version=version))
+        request.output_filter.extend((contract.OUTPUT_LABELS, contract.OUTPUT_THRESHOLDS))
         try:
             outputs = self._call(request, deadline).outputs
         except _NoSignatureError:
             return None
         with _readable(version):
-            return Description(
-                labels=tuple(label.decode() for label in outputs[contract.OUTPUT_LABELS].string_val),
-                thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
+            return _description(outputs)
+
+    def about(self, target: Target, deadline: Deadline) -> About | None:
+        """Return all that a version says of itself, remembered for some seconds; None if it says nothing.
+
+        Raises
+        ------
+        ProblemError
+            If the version cannot be asked, or says what cannot be read.
+        """
+        asked_at, about = self._abouts.get(target, (-math.inf, None))
+        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
+            about = self._ask_about(target, deadline)
+            self._abouts[target] = time.monotonic(), about
+        return about
+
+    def _ask_about(self, target: Target, deadline: Deadline) -> About | None:
+        try:
+            response = self._call(self._request(contract.SIGNATURE_DESCRIBE, target), deadline)
+        except _NoSignatureError:
+            return None
+        version, outputs = response.model_spec.version.value, response.outputs
+        with _readable(version):
+            return read_about(
+                version,
+                _description(outputs),
+                _strings(outputs, contract.OUTPUT_PROVENANCE),
+                _strings(outputs, contract.OUTPUT_MODEL_CARD),
             )
 
     def _request(self, signature: str, target: Target) -> Any:
@@ -229,6 +257,18 @@ def _photo_problem(details: str) -> ProblemError | None:
         detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
         return problem(contract.REFUSED_DAMAGED, detail)
     return None
+
+
+def _description(outputs: Any) -> Description:
+    return Description(
+        labels=_strings(outputs, contract.OUTPUT_LABELS),
+        thresholds=tuple(_floats(outputs[contract.OUTPUT_THRESHOLDS])),
+    )
+
+
+def _strings(outputs: Any, name: str) -> tuple[str, ...]:
+    """Read a tensor of strings; none if there is no such output."""
+    return tuple(each.decode() for each in outputs[name].string_val)
 
 
 def _scores(outputs: Any) -> list[float]:

@@ -15,9 +15,10 @@ from pydantic.json_schema import models_json_schema
 
 from proxy import deadline, request_id
 from proxy.classify import KEY_HEADER
+from proxy.model_card import CARD_TYPE, PAGE_TYPE
 from proxy.photos import FORM_TYPE, JSON_TYPE, RAW_TYPE
 from proxy.problems import KINDS, MEDIA_TYPE, kinds_table
-from proxy.schemas import Alive, Answer, ClassifyQuery, JsonPhotos, Problem, Ready
+from proxy.schemas import AboutModel, Alive, Answer, ClassifyQuery, JsonPhotos, Problem, Ready, VersionQuery
 from proxy.settings import Settings
 
 DOCUMENT_PATH = "/openapi.json"
@@ -27,6 +28,7 @@ _BINARY = {"type": "string", "format": "binary"}
 _MODELS: tuple[tuple[type[BaseModel], Any], ...] = (
     (JsonPhotos, "validation"),
     (Answer, "serialization"),
+    (AboutModel, "serialization"),
     (Problem, "serialization"),
     (Alive, "serialization"),
     (Ready, "serialization"),
@@ -78,10 +80,20 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
                 "summary": "Label photos",
                 "description": "The fast way is the photo's bytes as the body. Of several photos, one that fails has "
                 "its own error and the others still answer; if the only photo fails, its problem is the answer.",
-                "parameters": [*_query_parameters(), *_HEADERS],
+                "parameters": [*_query_parameters(ClassifyQuery), *_HEADERS],
                 "requestBody": {"required": True, "content": _photo_bodies(settings.max_photos)},
                 "responses": _responses("Answer", _CLASSIFY_STATUSES),
                 **security,
+            }
+        },
+        "/v1/model": {
+            "get": {
+                "operationId": "model",
+                "summary": "Tell which model answers",
+                "description": "What the version says of itself. `Accept: text/html` gets a page, `text/markdown` the "
+                "model card alone. It needs no key.",
+                "parameters": [*_query_parameters(VersionQuery), *_HEADERS],
+                "responses": {"200": _about()} | _problems((400, 404, 500, 502, 503, 504)),
             }
         },
         "/scorefile/": {
@@ -112,8 +124,8 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
 _CLASSIFY_STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504)
 
 
-def _query_parameters() -> list[dict[str, Any]]:
-    properties = ClassifyQuery.model_json_schema()["properties"]
+def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    properties = query.model_json_schema()["properties"]
     return [_parameter(name, "query", schema) for name, schema in properties.items()]
 
 
@@ -160,6 +172,12 @@ def _photo_bodies(max_photos: int) -> dict[str, Any]:
 def _form(max_photos: int) -> dict[str, Any]:
     files = {"type": "array", "items": _BINARY, "minItems": 1, "maxItems": max_photos}
     return {"type": "object", "properties": {"file": files}, "required": ["file"]}
+
+
+def _about() -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    about = {"schema": {"$ref": "#/components/schemas/AboutModel"}}
+    return {"description": "OK", "content": {JSON_TYPE: about, PAGE_TYPE: text, CARD_TYPE: text}}
 
 
 def _scores() -> dict[str, Any]:

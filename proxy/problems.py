@@ -60,6 +60,7 @@ KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "the API key is missing or unknown"),
     "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "more requests than `SCENERY_RATE_LIMIT`; see `Retry-After`"),
     VERSION_UNKNOWN: (HTTPStatus.NOT_FOUND, "the `version` or `label` that was asked for is not served"),
+    "no-model-card": (HTTPStatus.NOT_FOUND, "the version has no model card, and only that was asked for"),
     OVERLOADED: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "more requests at a time than `SCENERY_MAX_IN_FLIGHT`, or than the model server takes; see `Retry-After`",

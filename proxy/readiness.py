@@ -16,7 +16,7 @@ from proxy.traffic import Traffic
 REMEMBERED_SECONDS: Final = 1.0
 """How long an answer stands for the next probes: they are no way to load a model server."""
 
-_PROBE_PHOTO = (
+PROBE_PHOTO = (
     b"BM"
     + struct.pack("<IHHI", 58, 0, 0, 54)
     + struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0)
@@ -48,6 +48,6 @@ class Readiness:
             if self._answer is None or time.monotonic() - self._asked_at > REMEMBERED_SECONDS:
                 self._answer = None
                 deadline = Deadline.after(self._timeout_seconds)
-                self._answer = self._scoring.probe(_PROBE_PHOTO, Target(self._traffic.main_label()), deadline)
+                self._answer = self._scoring.probe(PROBE_PHOTO, Target(self._traffic.main_label()), deadline)
                 self._asked_at = time.monotonic()
             return self._answer

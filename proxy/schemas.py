@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,13 +14,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ClassifyQuery(_Strict):
-    """The parameters of the address."""
+_Query = TypeVar("_Query", bound="VersionQuery")
+
+
+class VersionQuery(_Strict):
+    """The parameters of an address that name a version."""
 
     version: int | None = Field(default=None, ge=0, lt=2**63, description="Number of the version to ask.")
     label: str | None = Field(
         default=None, min_length=1, description="Label of the version to ask, such as stable or canary."
     )
+
+    @model_validator(mode="after")
+    def _one_version(self: _Query) -> _Query:
+        if self.version is not None and self.label is not None:
+            raise ValueError("version and label name a version each; give one of them")
+        return self
+
+
+class ClassifyQuery(VersionQuery):
+    """The parameters of the address that photos are sent to."""
+
     threshold: float | None = Field(
         default=None,
         ge=0,
@@ -28,12 +42,6 @@ class ClassifyQuery(_Strict):
         description="Give the labels whose score reaches this, instead of each label's own threshold.",
     )
     top: int | None = Field(default=None, ge=1, description="Tell the so many highest scores only, the surest first.")
-
-    @model_validator(mode="after")
-    def _one_version(self) -> ClassifyQuery:
-        if self.version is not None and self.label is not None:
-            raise ValueError("version and label name a version each; give one of them")
-        return self
 
 
 class Base64Photo(_Strict):
@@ -99,6 +107,19 @@ class Answer(BaseModel):
     photos: list[Labelled | Failed]
 
 
+class AboutModel(BaseModel):
+    """What a version says of itself."""
+
+    model: str
+    version: int
+    labels: list[str]
+    labels_from: Literal["model", "setting", "index"]
+    thresholds: dict[str, float] = Field(description="Score from which on each label is given.")
+    metrics: dict[str, Any] | None = Field(description="Its figures on photos that training never saw.")
+    provenance: dict[str, Any] = Field(description="Where it comes from: time, data, versions of the programs.")
+    card: str | None = Field(description="Its model card, Markdown: what it is for, its data, its limits.")
+
+
 class Alive(BaseModel):
     """The process answers."""
 
@@ -116,11 +137,18 @@ class Ready(BaseModel):
 
 def read_query(request: Request) -> ClassifyQuery:
     """Return the parameters of a request's address; raises :class:`ProblemError` if one cannot be used."""
-    if not request.query_string:
-        return _NO_QUERY
+    return _read(request, ClassifyQuery) if request.query_string else _NO_QUERY
+
+
+def read_version(request: Request) -> VersionQuery:
+    """Return the version that a request's address names; raises as :func:`read_query` does."""
+    return _read(request, VersionQuery)
+
+
+def _read(request: Request, kind: type[_Query]) -> _Query:
     given = {key: values if len(values) > 1 else values[0] for key, values in request.args.lists()}
     try:
-        return ClassifyQuery.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise problem("bad-parameter", _sentence(error)) from error
 

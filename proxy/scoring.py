@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 from proxy.deadline import Deadline
 from proxy.figures import Figures
@@ -22,6 +23,7 @@ _INSTEAD: dict[str | None, tuple[str | None, ...]] = {
 
 
 Answered = tuple[Scored, Labelling]
+_Said = TypeVar("_Said")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,30 @@ class Asked:
             yield from (Target(label) for label in _INSTEAD[self.target.label])
 
 
+def first_served(asked: Asked, ask: Callable[[Target], _Said]) -> _Said:
+    """Return what the first version that is served says.
+
+    Raises
+    ------
+    ProblemError
+        If none is served, or one that is fails.
+    """
+    first, *others = asked.targets()
+    for target in others:
+        try:
+            return ask(first)
+        except ProblemError as error:
+            if error.name != MODEL_NOT_SERVED:
+                raise
+        first = target
+    try:
+        return ask(first)
+    except ProblemError as error:
+        if asked.is_chosen and error.name == MODEL_NOT_SERVED:
+            raise version_unknown(error) from error
+        raise
+
+
 class Scoring:
     """Asks a model server and counts how it went. Threads share it."""
 
@@ -55,12 +81,7 @@ class Scoring:
         ProblemError
             If the photo is refused, or nobody could answer.
         """
-        try:
-            return self._first_served(asked, lambda target: self._counted(photo, target, deadline, asked.is_chosen))
-        except ProblemError as error:
-            if asked.is_chosen and error.name == MODEL_NOT_SERVED:
-                raise version_unknown(error) from error
-            raise
+        return first_served(asked, lambda target: self._counted(photo, target, deadline, asked.is_chosen))
 
     def probe(self, photo: bytes, target: Target, deadline: Deadline) -> Answered:
         """Label a photo that nobody sent, as :meth:`label` would; counts nothing.
@@ -71,20 +92,9 @@ class Scoring:
             If nobody could answer; always as 503.
         """
         try:
-            return self._first_served(Asked(target, False), lambda each: self._ask(photo, each, deadline))
+            return first_served(Asked(target, False), lambda each: self._ask(photo, each, deadline))
         except ProblemError as error:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, error.name, error.detail) from error
-
-    def _first_served(self, asked: Asked, ask: Callable[[Target], Answered]) -> Answered:
-        first, *others = asked.targets()
-        for target in others:
-            try:
-                return ask(first)
-            except ProblemError as error:
-                if error.name != MODEL_NOT_SERVED:
-                    raise
-            first = target
-        return ask(first)
 
     def _counted(self, photo: bytes, target: Target, deadline: Deadline, is_chosen: bool) -> Answered:
         version: int | None = None

@@ -8,8 +8,10 @@ A SavedModel that keeps this contract has three signatures:
 ``pixels``
     ``image`` (uint8, [-1, height, width, 3], RGB) → ``scores`` (float32, [-1, labels]).
 ``describe``
-    no inputs → ``labels`` (string, [labels]), ``thresholds`` (float32, [labels]) and
-    ``provenance`` (string, [], a JSON object).
+    no inputs → ``labels`` (string, [labels]), ``thresholds`` (float32, [labels]),
+    ``provenance`` (string, [], a JSON object) and, if the version has a model card,
+    ``model_card`` (string, [], Markdown). A version without a card has no such output, as
+    those that were exported before there were cards.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ OUTPUT_SCORES: Final = "scores"
 OUTPUT_LABELS: Final = "labels"
 OUTPUT_THRESHOLDS: Final = "thresholds"
 OUTPUT_PROVENANCE: Final = "provenance"
+OUTPUT_MODEL_CARD: Final = "model_card"
 
 GRPC_PORT: Final = 8500
 REST_PORT: Final = 8501
@@ -55,6 +58,9 @@ ROLLOUT_FILE: Final = ".rollout.json"
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 GOLDEN_FOLDER: Final = "assets.extra/golden"
 """Photos, and in ``scores.json`` the scores that the trained network gave them, by file name."""
+MODEL_CARD_FILE: Final = "assets.extra/model_card.md"
+"""The text of ``describe``'s ``model_card``, for those who have the files."""
+MAX_MODEL_CARD_BYTES: Final = 64 * 1024
 GATE_FILE: Final = "assets.extra/gate.json"
 """What was checked before the version was published, and how it went."""
 MANIFEST_FILE: Final = "assets.extra/manifest.sha256"

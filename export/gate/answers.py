@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from export.card import read_card
 from export.gate.verdict import Finding
 from export.golden import Golden, load_golden
 from export.loaded import Floats, LoadedVersion
@@ -84,11 +85,35 @@ def check_golden(loaded: LoadedVersion) -> Finding:
 
 
 def check_describe(loaded: LoadedVersion) -> Finding:
-    """Require labels, thresholds and provenance."""
+    """Require labels, thresholds and provenance, and a model card, if there is one, that is the same in both places."""
     description = loaded.describe()
     pairs = zip(description.labels, description.thresholds, strict=True)
-    figures = {"labels": description.labels, "thresholds": description.thresholds}
-    return Finding(True, ", ".join(f"{label} from {threshold:.2f}" for label, threshold in pairs), figures)
+    card_bytes = _card_bytes(loaded.folder, description.card)
+    figures = {
+        "labels": description.labels,
+        "thresholds": description.thresholds,
+        "model_card_bytes": card_bytes,
+    }
+    told = ", ".join(f"{label} from {threshold:.2f}" for label, threshold in pairs)
+    return Finding(True, f"{told}; {'no' if card_bytes is None else 'a'} model card", figures)
+
+
+def _card_bytes(folder: Path, card: str | None) -> int | None:
+    """Return the size of a version's model card, None if it has none; raises :class:`ExportError` if it has two."""
+    try:
+        in_file = read_card(folder / contract.MODEL_CARD_FILE)
+    except OSError as error:
+        raise ExportError(f"Its {contract.MODEL_CARD_FILE} cannot be read: {error.strerror}.") from error
+    if in_file is not None and in_file != card:
+        raise ExportError(
+            f"Its {contract.MODEL_CARD_FILE} is not what 'describe' answers as {contract.OUTPUT_MODEL_CARD!r}. "
+            "Publish the run that it comes from."
+        )
+    if card is None:
+        return None
+    if (size := len(card.encode())) > contract.MAX_MODEL_CARD_BYTES:
+        raise ExportError(f"Its model card may have {contract.MAX_MODEL_CARD_BYTES} bytes. Received: {size}")
+    return size
 
 
 def check_warmup(loaded: LoadedVersion) -> Finding:

@@ -32,7 +32,7 @@ def network(run_dir):
     return keras.models.load_model(run_dir / "best.keras")
 
 
-def test_the_signatures_keep_the_contract(session_and_signatures):
+def test_the_signatures_keep_the_contract(session_and_signatures, run_dir):
     """Names, types and shapes are those that clients were promised."""
     _, signatures = session_and_signatures
 
@@ -51,7 +51,8 @@ def test_the_signatures_keep_the_contract(session_and_signatures):
     assert shapes(classify.outputs) == shapes(pixels.outputs) == scores
     assert shapes(pixels.inputs) == {"image": ("uint8", [-1, 96, 96, 3])}
     assert shapes(describe.inputs) == {}
-    assert shapes(describe.outputs) == {
+    card = {"model_card": ("string", [])} if (run_dir / "model_card.md").exists() else {}
+    assert shapes(describe.outputs) == card | {
         "labels": ("string", [4]),
         "thresholds": ("float32", [4]),
         "provenance": ("string", []),

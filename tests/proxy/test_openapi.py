@@ -25,7 +25,7 @@ def test_schemathesis_finds_nothing(proxied, tmp_path):
         [*command, f"{proxied.url}/openapi.json", *options], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 selected / 5 total" in done.stdout
+    assert "6 selected / 6 total" in done.stdout
 
 
 def test_every_route_is_described(proxied):
@@ -58,6 +58,6 @@ def test_swagger_ui_shows_the_document_and_asks_nobody_else(proxied):
     """The page at /docs/ lists every request, from files of this server, and its own policy stops nothing."""
     with chromium() as browser, visit(browser, f"{proxied.url}/docs") as visited:
         visited.page.get_by_text("Label photos").wait_for()
-        assert visited.page.locator(".opblock").count() == 5
+        assert visited.page.locator(".opblock").count() == 6
         assert not visited.complaints
         assert all(address.startswith((proxied.url, "data:")) for address in visited.requests)
