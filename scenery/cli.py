@@ -21,9 +21,11 @@ GROUP = "scenery.commands"
 # \b keeps click from joining the lines that follow.
 _HELP = """From labelled photos to a served image classifier.
 
-Train a model, publish it as a numbered version, serve it, roll out the next one:
+Bring photos, label them, train a model, publish it as a numbered version, serve it, roll out the next one:
 
 \b
+  scenery collect folder ~/Pictures
+  scenery annotate photos/
   scenery train
   scenery publish runs/…
   scenery serve

@@ -7,8 +7,8 @@ seen as the training photos were. The steps:
    here, before anything is decoded: TensorFlow's decoders themselves have no limit.
 2. The photo is decoded at 1, ½, ¼ or ⅛ of its size, the smallest that still covers the network's
    input; JPEG does so inside the decoder, where most of the time would go.
-3. It is resized (bilinear) so that it fits the input, and padded evenly with grey, which is
-   zero to the network. EXIF orientation is not applied.
+3. It is resized (bilinear): to the network's input, whatever its proportions; or so that it fits
+   into it, and padded evenly with grey, which is zero to the network. EXIF orientation is not applied.
 
 This is the one module of the kernel that imports TensorFlow.
 """
@@ -16,7 +16,7 @@ This is the one module of the kernel that imports TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -39,7 +39,12 @@ _MAX_JPEG_SCANS = 32
 _PARALLEL_PHOTOS = 4
 
 
-def decode_batch(images: Tensor, size: tuple[int, int], max_pixels: int = contract.MAX_PIXELS) -> Tensor:
+def decode_batch(
+    images: Tensor,
+    size: tuple[int, int],
+    max_pixels: int = contract.MAX_PIXELS,
+    pad_to_aspect_ratio: bool = True,
+) -> Tensor:
     """Decode encoded photos: string [n] → uint8 [n, height, width, 3], RGB.
 
     At most four are decoded at a time, which bounds the memory a batch can take. Raises what
@@ -47,7 +52,7 @@ def decode_batch(images: Tensor, size: tuple[int, int], max_pixels: int = contra
     """
     height, width = size
     return tf.map_fn(
-        lambda image: decode(image, size, max_pixels),
+        lambda image: decode(image, size, max_pixels, pad_to_aspect_ratio),
         images,
         parallel_iterations=_PARALLEL_PHOTOS,
         fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8),
@@ -55,7 +60,12 @@ def decode_batch(images: Tensor, size: tuple[int, int], max_pixels: int = contra
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def decode(image: Tensor, size: tuple[int, int], max_pixels: int = contract.MAX_PIXELS) -> Tensor:
+def decode(
+    image: Tensor,
+    size: tuple[int, int],
+    max_pixels: int = contract.MAX_PIXELS,
+    pad_to_aspect_ratio: bool = True,
+) -> Tensor:
     """Decode one encoded photo and fit it into ``size``.
 
     Parameters
@@ -66,6 +76,8 @@ def decode(image: Tensor, size: tuple[int, int], max_pixels: int = contract.MAX_
         Height and width of the result, in pixels.
     max_pixels
         Photos of more pixels are refused from their header.
+    pad_to_aspect_ratio
+        Whether the photo keeps its proportions and is padded, or is stretched to ``size``.
 
     Returns
     -------
@@ -78,6 +90,7 @@ def decode(image: Tensor, size: tuple[int, int], max_pixels: int = contract.MAX_
         decoder's own message where the header was sound and the rest is not.
     """
     header = _bytes_at(image, 0, _HEADER_BYTES)
+    frame = _Frame(*size, pad_to_aspect_ratio)
 
     def refuse_format() -> Tensor:
         empty = tf.equal(tf.strings.length(image), 0)
@@ -91,7 +104,7 @@ def decode(image: Tensor, size: tuple[int, int], max_pixels: int = contract.MAX_
             return tf.zeros([*size, 3], tf.uint8)
 
     def decode_format(read: _Reader) -> Callable[[], Tensor]:
-        return lambda: read(image, header, size, max_pixels)
+        return lambda: read(image, header, frame, max_pixels)
 
     branches = [refuse_format, *map(decode_format, (_jpeg, _png, _webp, _bmp, _gif))]
     pixels = tf.switch_case(_sniff(header), branches)
@@ -103,7 +116,15 @@ def scale(pixels: Tensor) -> Tensor:
     return tf.cast(pixels, tf.float32) / 127.5 - 1.0
 
 
-_Reader = Callable[[Tensor, Tensor, tuple[int, int], int], Tensor]
+class _Frame(NamedTuple):
+    """What a photo is fitted into: pixels, and whether it is padded or stretched."""
+
+    height: int
+    width: int
+    padded: bool
+
+
+_Reader = Callable[[Tensor, Tensor, _Frame, int], Tensor]
 
 
 def _sniff(header: Tensor) -> Tensor:
@@ -123,45 +144,45 @@ def _starts(header: Tensor, at: int, text: bytes) -> Tensor:
     return tf.reduce_all(tf.equal(header[at : at + len(text)], list(text)))
 
 
-def _jpeg(image: Tensor, _: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
+def _jpeg(image: Tensor, _: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     height, width = _jpeg_size(image)
     scans = tf.size(tf.strings.split([image], b"\xff\xda").values) - 1
     advice = "the JPEG has too many scans; save it again, as an ordinary one"
     with tf.control_dependencies([_refusal(scans <= _MAX_JPEG_SCANS, contract.REFUSED_FORMAT, advice)]):
         photo = _checked(image, height, width, max_pixels)
     readers = [lambda ratio=ratio: tf.io.decode_jpeg(photo, channels=3, ratio=ratio) for ratio in REDUCTIONS]
-    return _fit(tf.switch_case(_reduction(height, width, size), readers), height, width, size)
+    return _fit(tf.switch_case(_reduction(height, width, frame), readers), height, width, frame)
 
 
-def _png(image: Tensor, header: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
+def _png(image: Tensor, header: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     height, width = _big_endian(header[20:24]), _big_endian(header[16:20])
     photo = _checked(image, height, width, max_pixels)
-    return _reduce_and_fit(tf.io.decode_png(photo, channels=3), size)
+    return _reduce_and_fit(tf.io.decode_png(photo, channels=3), frame)
 
 
-def _webp(image: Tensor, header: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
+def _webp(image: Tensor, header: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     height, width = _webp_size(header)
     animated = tf.logical_and(_starts(header, 12, b"VP8X"), (header[20] & 0x02) > 0)
     advice = "the WebP is an animation; send one of its frames as a still"
     with tf.control_dependencies([_refusal(tf.logical_not(animated), contract.REFUSED_FORMAT, advice)]):
         photo = _checked(image, height, width, max_pixels)
     pixels = tf.io.decode_image(photo, channels=3, expand_animations=False)
-    return _reduce_and_fit(tf.ensure_shape(pixels, [None, None, 3]), size)
+    return _reduce_and_fit(tf.ensure_shape(pixels, [None, None, 3]), frame)
 
 
-def _bmp(image: Tensor, header: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
+def _bmp(image: Tensor, header: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     width, height = _little_endian(header[18:22]), tf.abs(_little_endian(header[22:26]))
     deep = _little_endian(header[28:30]) >= 24
     advice = "the BMP has fewer than 24 bits a pixel; save it with 24, or as PNG"
     with tf.control_dependencies([_refusal(deep, contract.REFUSED_FORMAT, advice)]):
         photo = _checked(image, height, width, max_pixels)
-    return _reduce_and_fit(tf.io.decode_bmp(photo)[:, :, :3], size)
+    return _reduce_and_fit(tf.io.decode_bmp(photo)[:, :, :3], frame)
 
 
-def _gif(image: Tensor, header: Tensor, size: tuple[int, int], max_pixels: int) -> Tensor:
+def _gif(image: Tensor, header: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     width, height = _little_endian(header[6:8]), _little_endian(header[8:10])
     photo = _checked(image, height, width, max_pixels)
-    return _reduce_and_fit(tf.io.decode_gif(_first_gif_frame(photo, max_pixels))[0], size)
+    return _reduce_and_fit(tf.io.decode_gif(_first_gif_frame(photo, max_pixels))[0], frame)
 
 
 def _checked(image: Tensor, height: Tensor, width: Tensor, max_pixels: int) -> Tensor:
@@ -274,36 +295,40 @@ def _first_gif_frame(image: Tensor, max_pixels: int) -> Tensor:
     return tf.strings.join([tf.strings.substr(photo, 0, end), b"\x3b"])
 
 
-def _reduction(height: Tensor, width: Tensor, size: tuple[int, int]) -> Tensor:
-    """Tell the place in :data:`REDUCTIONS` of the largest factor that still covers ``size``."""
-    excess = tf.maximum(height / size[0], width / size[1])
+def _reduction(height: Tensor, width: Tensor, frame: _Frame) -> Tensor:
+    """Tell the place in :data:`REDUCTIONS` of the largest factor that still covers what is left of the photo."""
+    choose = tf.maximum if frame.padded else tf.minimum
+    excess = choose(height / frame.height, width / frame.width)
     return tf.reduce_sum([tf.cast(excess >= factor, tf.int32) for factor in REDUCTIONS[1:]])
 
 
-def _reduce_and_fit(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def _reduce_and_fit(pixels: Tensor, frame: _Frame) -> Tensor:
     """Shrink by a factor of :data:`REDUCTIONS` by averaging, as a JPEG's decoder does, then fit."""
     shape = tf.shape(pixels)
     height, width = shape[0], shape[1]
-    factor = tf.gather(REDUCTIONS, _reduction(height, width, size))
+    factor = tf.gather(REDUCTIONS, _reduction(height, width, frame))
 
     def reduce() -> Tensor:
         smaller = [-(-height // factor), -(-width // factor)]
         return tf.image.resize(pixels, smaller, method="area")
 
     pixels = tf.cond(factor > 1, reduce, lambda: tf.cast(pixels, tf.float32))
-    return _fit(pixels, height, width, size)
+    return _fit(pixels, height, width, frame)
 
 
-def _fit(pixels: Tensor, height: Tensor, width: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize so that a photo of ``height`` × ``width`` fits ``size``, and pad evenly with grey."""
-    ratio = tf.minimum(size[0] / height, size[1] / width)
+def _fit(pixels: Tensor, height: Tensor, width: Tensor, frame: _Frame) -> Tensor:
+    """Resize a photo of ``height`` × ``width`` to the frame; or so that it fits, and pad evenly with grey."""
+    if not frame.padded:
+        return tf.cast(tf.round(tf.image.resize(pixels, [frame.height, frame.width])), tf.uint8)
+    ratio = tf.minimum(frame.height / height, frame.width / width)
+    limits = (frame.height, frame.width)
     fitted = [
         tf.clip_by_value(tf.cast(tf.round(tf.cast(extent, ratio.dtype) * ratio), tf.int32), 1, limit)
-        for extent, limit in ((height, size[0]), (width, size[1]))
+        for extent, limit in zip((height, width), limits, strict=True)
     ]
     resized = tf.cast(tf.round(tf.image.resize(pixels, fitted)), tf.uint8)
-    before = [(limit - extent) // 2 for extent, limit in zip(fitted, size, strict=True)]
-    after = [limit - extent - first for extent, limit, first in zip(fitted, size, before, strict=True)]
+    before = [(limit - extent) // 2 for extent, limit in zip(fitted, limits, strict=True)]
+    after = [limit - extent - first for extent, limit, first in zip(fitted, limits, before, strict=True)]
     paddings = [[before[0], after[0]], [before[1], after[1]], [0, 0]]
     return tf.pad(resized, paddings, constant_values=tf.constant(GREY, tf.uint8))
 

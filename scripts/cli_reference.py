@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,8 +23,18 @@ HEAD = "# Every command\n\nWritten by `python scripts/cli_reference.py`; a test 
 
 def reference() -> str:
     """Return the help of the program and of each command, as Markdown."""
-    names = scenery.list_commands(click.Context(scenery))
-    return "\n".join([HEAD, _section(), *(_section(name) for name in names), _model_server()])
+    return "\n".join([HEAD, *_sections(scenery), _model_server()])
+
+
+def _sections(command: click.Command, *path: str) -> Iterator[str]:
+    """Give the help of a command, and of those below it."""
+    yield _section(*path)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _sections(below, *path, name)
 
 
 def _section(*command: str) -> str:

@@ -81,9 +81,9 @@ def test_the_grpc_client_runs(shipped_stack):
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["beach", "city", "sunset", "trees"]
 
 
-@pytest.mark.parametrize("script", ["cli_reference.py", "proxy_tables.py"])
+@pytest.mark.parametrize("script", ["cli_reference.py", "proxy_tables.py", "training_tables.py"])
 def test_the_references_are_what_the_program_says(script):
-    """docs/cli.md is the program's own help, and the tables of docs/proxy.md its settings and errors."""
+    """docs/cli.md is the program's own help, the tables of the other two settings, errors and keys."""
     command = [sys.executable, ROOT / "scripts" / script, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

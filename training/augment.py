@@ -1,11 +1,14 @@
 """The augmentation recipe: what a photo may look like and still be the same scene.
 
-Each of nine gentle changes is applied to a share of the photos, by default a tenth, in random
-order. The changes and their figures are those of the tutorial that Scenery grew from (CVxTz/FastImageClassification).
+A recipe is a list of imgaug's augmenters with their figures. Each is applied to a share of the photos, in random
+order. The recipe that is used where a configuration names none, and its figures, are those of the tutorial that
+Scenery grew from (CVxTz/FastImageClassification): nine gentle changes, each for a tenth of the photos.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,39 +16,85 @@ import numpy.typing as npt
 
 from scenery.errors import ConfigurationError
 
+Change = Mapping[str, Mapping[str, Any]]
+"""One augmenter's name, and its parameters: ``{"Affine": {"rotate": [-10, 10]}}``; a list of two numbers is a range."""
 
-def augment(images: npt.NDArray[np.uint8], seed: int, probability: float) -> npt.NDArray[np.uint8]:
+Recipe = Sequence[Change]
+
+TUTORIAL: Recipe = (
+    {"Fliplr": {"p": 0.5}},
+    {"Affine": {"scale": {"x": [0.9, 1.1]}}},
+    {"Affine": {"scale": {"y": [0.9, 1.1]}}},
+    {"Affine": {"translate_percent": {"x": [-0.1, 0.1]}}},
+    {"Affine": {"translate_percent": {"y": [-0.1, 0.1]}}},
+    {"Affine": {"rotate": [-10, 10]}},
+    {"Affine": {"shear": [-5, 5]}},
+    {"AdditiveGaussianNoise": {"scale": 0.01 * 255}},
+    {"GaussianBlur": {"sigma": [0, 3.0]}},
+)
+
+
+def augment(
+    images: npt.NDArray[np.uint8], seed: int, probability: float, recipe: Recipe = TUTORIAL
+) -> npt.NDArray[np.uint8]:
     """Change a batch of photos at random: uint8 [n, height, width, 3] → the same shape.
 
-    ``probability`` is the share of photos that each change is applied to. The same ``seed`` gives
-    the same changes.
+    Parameters
+    ----------
+    seed
+        The same one gives the same changes.
+    probability
+        The share of photos that each change is applied to.
+
+    Raises
+    ------
+    ConfigurationError
+        If the recipe names an augmenter or a parameter that imgaug does not have.
     """
-    augmented: npt.NDArray[np.uint8] = _recipe(seed, probability)(images=images)
+    augmented: npt.NDArray[np.uint8] = _build(recipe, seed, probability)(images=images)
     return augmented
 
 
-def _recipe(seed: int, probability: float) -> Any:
+def describe(change: Change) -> str:
+    """Return a change as people read it: ``Affine rotate [-10, 10]``."""
+    ((name, parameters),) = change.items()
+    return " ".join([name, *(f"{key} {value}" for key, value in parameters.items())])
+
+
+def _build(recipe: Recipe, seed: int, probability: float) -> Any:
     augmenters = _imgaug()
+    sometimes = [augmenters.Sometimes(probability, _augmenter(augmenters, change)) for change in recipe]
+    built = augmenters.Sequential(sometimes, random_order=True)
+    built.seed_(seed)  # each change's own random numbers too
+    return built
+
+
+def _augmenter(augmenters: Any, change: Change) -> Any:
     from scenery.preprocess import GREY
 
-    def affine(**changes: Any) -> Any:
-        return augmenters.Affine(cval=GREY, **changes)
+    ((name, parameters),) = change.items()
+    known = [
+        key for key, value in vars(augmenters).items()
+        if isinstance(value, type) and issubclass(value, augmenters.Augmenter)
+    ]  # fmt: skip
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else " imgaug's documentation lists its augmenters."
+        raise ConfigurationError(f"augmentation: imgaug has no augmenter `{name}`.{hint}")
+    arguments = {key: _ranges(value) for key, value in parameters.items()}
+    if name == "Affine":
+        arguments.setdefault("cval", GREY)  # what a photo is padded with
+    try:
+        return getattr(augmenters, name)(**arguments)
+    except Exception as error:  # imgaug raises AssertionError, TypeError and its own
+        raise ConfigurationError(f"augmentation: {describe(change)} is refused by imgaug: {error}") from error
 
-    changes = [
-        augmenters.Fliplr(0.5),
-        affine(scale={"x": (0.9, 1.1)}),
-        affine(scale={"y": (0.9, 1.1)}),
-        affine(translate_percent={"x": (-0.1, 0.1)}),
-        affine(translate_percent={"y": (-0.1, 0.1)}),
-        affine(rotate=(-10, 10)),
-        affine(shear=(-5, 5)),
-        augmenters.AdditiveGaussianNoise(scale=0.01 * 255),
-        augmenters.GaussianBlur(sigma=(0, 3.0)),
-    ]
-    sometimes = [augmenters.Sometimes(probability, change) for change in changes]
-    recipe = augmenters.Sequential(sometimes, random_order=True)
-    recipe.seed_(seed)  # each change's own random numbers too
-    return recipe
+
+def _ranges(value: Any) -> Any:
+    """Turn what YAML can write into what imgaug reads as ranges: lists of two into tuples."""
+    if isinstance(value, Mapping):
+        return {key: _ranges(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) and len(value) == 2 else value
 
 
 def _imgaug() -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ from typing import Any, TypeVar
 import yaml
 
 from scenery.errors import ConfigurationError
+from training.augment import TUTORIAL
 
 IMAGENET = "imagenet"
+RANDOM = "random"
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -33,14 +36,19 @@ class DataConfig:
     targets: list[str]
     """The label columns, each 0 or 1; the model scores them in this order."""
     image_name_col: str
+    """The column of file names."""
     input_shape: list[int | None] = dataclasses.field(default_factory=lambda: [None, None, 3])
     """Height, width and channels of the network's input; null where ``resize_shape`` decides."""
+    pad_to_aspect_ratio: bool = True
+    """Whether photos keep their proportions and are padded with grey, or are stretched to ``resize_shape``."""
     group_col: str | None = None
     """A column that tells photos of one source; a source is never split."""
     group_separator: str | None = None
     """If given, a source is what stands before it in ``group_col``."""
     validation_fraction: float = 0.15
+    """The share of photos that choose the epoch, the calibration and the thresholds."""
     test_fraction: float = 0.15
+    """The share of photos by which the result is judged."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,23 +65,43 @@ class TrainingConfig:
     """
 
     use_augmentation: bool
+    """Whether photos are changed at random, anew in each epoch."""
     batch_size: int
+    """Photos of a step."""
     epochs: int
+    """Epochs of fine-tuning, after ``head_epochs``."""
     initial_learning_rate: float
+    """The rate of fine-tuning; it falls to zero along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
     model_path: Path
+    """The network, in the run's folder: a name in ``.keras`` or ``.h5``."""
+    backbone: str = "MobileNetV2"
+    """A network of keras.applications, by name."""
     backbone_weights: str = IMAGENET
-    """``imagenet`` (Keras downloads them), or a weights file."""
+    """``imagenet`` (Keras downloads them), a weights file, or ``random``."""
+    frozen_until: str | None = None
+    """The backbone's last layer that fine-tuning leaves alone; null trains all of it."""
     head_epochs: int = 0
-    """Epochs, before ``epochs``, in which the backbone is frozen and the rate ten times higher."""
+    """Epochs, before ``epochs``, in which the head, fitted already, is trained alone at ten times the rate."""
+    augmentation: list[Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=lambda: list(TUTORIAL))
+    """The recipe: imgaug's augmenters by name, each with its parameters; without the key, the tutorial's nine."""
     augmentation_probability: float = 0.1
     """The share of photos that each change of the recipe is applied to."""
     dropout: float = 0.5
     """The share of features dropped in training, before and after the pooling."""
-    plateau_patience: int = 3
-    """Epochs without a better validation loss before the learning rate is cut."""
+    weight_decay: float = 0.0
+    """How far each step of one rate shrinks the weights (AdamW; Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+    label_smoothing: float = 0.0
+    """How far 0 and 1 are moved towards ½ in the loss (Szegedy et al. 2016, arXiv:1512.00567)."""
+    class_balance: float = 0.0
+    """How far rare labels count more: a photo with the label weighs (photos without / with it) to this power."""
+    average_weights: float = 0.0
+    """The momentum of a moving average of the weights, which is what is kept; 0 keeps the last step's."""
+    mixed_precision: bool | None = None
+    """Whether to compute in float16; null does where a GPU is. On CPUs it only costs time."""
     stop_patience: int = 8
     """Epochs without a better validation loss before training stops."""
     seed: int = 1
+    """Decides the split, the order of the photos and their changes."""
 
 
 Config = TypeVar("Config", DataConfig, TrainingConfig)
@@ -119,15 +147,26 @@ def load_training_config(path: Path) -> TrainingConfig:
     _require(config.epochs > 0, path, "epochs", "at least 1")
     _require(config.head_epochs >= 0, path, "head_epochs", "0 or more")
     _require(config.initial_learning_rate > 0, path, "initial_learning_rate", "a rate above 0")
+    _check_recipe(path, config.augmentation)
+    _require(0 <= config.average_weights < 1, path, "average_weights", "0 up to, not including, 1")
+    _require(0 <= config.label_smoothing < 1, path, "label_smoothing", "0 up to, not including, 1")
+    _require(config.weight_decay >= 0, path, "weight_decay", "0 or more")
+    _require(config.class_balance >= 0, path, "class_balance", "0 or more")
+    _require(config.stop_patience > 0, path, "stop_patience", "at least 1")
     probability = config.augmentation_probability
     _require(0 <= probability <= 1, path, "augmentation_probability", "a share from 0 to 1")
     _require(0 <= config.dropout < 1, path, "dropout", "0 up to, not including, 1")
     _require(config.model_path.suffix in (".keras", ".h5"), path, "model_path", "a file name in .keras or .h5")
-    if config.backbone_weights == IMAGENET:
+    if config.backbone_weights in (IMAGENET, RANDOM):
         return config
     weights = path.parent / config.backbone_weights
-    _require(weights.is_file(), path, "backbone_weights", f"{IMAGENET} or a weights file; {weights} is none")
-    return dataclasses.replace(config, backbone_weights=str(weights))
+    _require(weights.is_file(), path, "backbone_weights", f"{IMAGENET}, {RANDOM} or a weights file; {weights} is none")
+    return dataclasses.replace(config, backbone_weights=str(weights.resolve()))
+
+
+def _check_recipe(path: Path, recipe: list[Mapping[str, Mapping[str, Any]]]) -> None:
+    sound = all(len(change) == 1 and isinstance(next(iter(change.values())), dict) for change in recipe)
+    _require(sound, path, "augmentation", "a list of changes like `- Affine: {rotate: [-10, 10]}`")
 
 
 def _require(condition: bool, path: Path, key: str, expected: str) -> None:
@@ -184,8 +223,12 @@ def _convert(path: Path, key: str, value: Any, kind: Any) -> Any:
 
 def _matches(value: Any, kind: Any) -> bool:
     arguments = typing.get_args(kind)
+    if kind is Any:
+        return True
     if typing.get_origin(kind) is list:
         return isinstance(value, list) and all(_matches(item, arguments[0]) for item in value)
+    if typing.get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(_matches(key, arguments[0]) for key in value)
     if arguments:
         return any(_matches(value, argument) for argument in arguments)
     if isinstance(value, bool):

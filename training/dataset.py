@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scenery import contract
 from scenery.errors import DataError
 from training.config import DataConfig
 
@@ -33,6 +37,8 @@ class Samples:
 def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
     """Read the table of photos and check what the configuration says of it.
 
+    Photos that nobody has labelled, all of whose cells are empty, are left out.
+
     Raises
     ------
     DataError
@@ -49,6 +55,9 @@ def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
         raise DataError(f"{csv_path} has no column {absent[0]!r}, which data_config names. Its columns: {present}.")
     if table.empty:
         raise DataError(f"{csv_path} has no photos, only a header. Add a line for each photo.")
+    table = table[table[config.targets].notna().any(axis=1)]
+    if table.empty:
+        raise DataError(f"{csv_path} has no labelled photo. Label them: scenery annotate")
     for label in config.targets:
         wrong = table.index[~table[label].isin([0, 1])]
         if len(wrong):
@@ -61,7 +70,7 @@ def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
             f"{len(missing)} of {len(table)} photos are not in {config.images_base_path}, the first is {missing[0]}. "
             "Correct images_base_path or the table."
         )
-    return table
+    return table.reset_index(drop=True)
 
 
 def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
@@ -125,8 +134,23 @@ def digest(samples: Samples) -> str:
     return total.hexdigest()
 
 
-def decode_photos(paths: Iterable[Path], count: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decode ``count`` photos with the very function that the exported graph runs, into memory.
+def decode_photos(
+    paths: Sequence[Path],
+    size: tuple[int, int],
+    pad_to_aspect_ratio: bool = True,
+    into: npt.NDArray[np.uint8] | None = None,
+    tell: Callable[[int], object] = lambda _: None,
+) -> npt.NDArray[np.uint8]:
+    """Decode photos, several at a time, with the very function that the exported graph runs.
+
+    Parameters
+    ----------
+    pad_to_aspect_ratio
+        Whether photos keep their proportions and are padded, or are stretched.
+    into
+        Where to write them, if not into memory.
+    tell
+        Is told of photos that are ready: how many more there are.
 
     Returns
     -------
@@ -135,7 +159,7 @@ def decode_photos(paths: Iterable[Path], count: int, size: tuple[int, int]) -> n
     Raises
     ------
     DataError
-        Naming the photo that cannot be decoded.
+        Naming the photo that cannot be read or decoded.
     """
     import tensorflow as tf
 
@@ -143,12 +167,31 @@ def decode_photos(paths: Iterable[Path], count: int, size: tuple[int, int]) -> n
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
     def decode(image: preprocess.Tensor) -> preprocess.Tensor:
-        return preprocess.decode(image, size)
+        return preprocess.decode(image, size, pad_to_aspect_ratio=pad_to_aspect_ratio)
 
-    pixels = np.empty((count, *size, 3), np.uint8)
-    for place, path in enumerate(paths):
+    pixels = np.empty((len(paths), *size, 3), np.uint8) if into is None else into
+
+    def read(place: int, path: Path) -> None:
         try:
             pixels[place] = decode(tf.constant(path.read_bytes()))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}).") from error
         except tf.errors.InvalidArgumentError as error:
-            raise DataError(f"{path} cannot be decoded: {error.message}") from error
+            raise DataError(f"{path} cannot be decoded: {reason_of(error.message)}") from error
+
+    # Everything in it that takes time lets go of Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        running = [threads.submit(read, place, path) for place, path in enumerate(paths)]
+        for each in running:
+            each.result()
+            tell(1)
     return pixels
+
+
+def reason_of(message: str) -> str:
+    """Return what the graph or a decoder itself said, out of TensorFlow's message with its stack of calls."""
+    refusal = re.search(rf"{contract.REFUSED}: [^\]]+", message)
+    if refusal:
+        return refusal[0]
+    lines = re.split(r"\[\[|\[Op:", message)[0].strip().splitlines()
+    return lines[-1] if lines else message

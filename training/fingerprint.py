@@ -35,7 +35,8 @@ def fingerprint(path: Path) -> int:
 
 def distances(one: int, others: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     """Count the bits in which ``one`` differs from each of ``others``: uint64 [n] → uint8 [n]."""
-    return np.bitwise_count(others ^ np.uint64(one))
+    counts: npt.NDArray[np.uint8] = np.bitwise_count(others ^ np.uint64(one))
+    return counts
 
 
 def near_pairs(fingerprints: npt.NDArray[np.uint64], bits: int = NEAR_BITS) -> list[tuple[int, int]]:

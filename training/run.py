@@ -20,6 +20,7 @@ from training import dataset
 from training.dataset import Part, Samples
 
 FILE_NAME = "run.json"
+SCORES_FILE = "scores.csv"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Run:
     """For ``validation`` and ``test``: see :func:`training.metrics.evaluate`."""
     provenance: dict[str, Any]
     """Where the model comes from: time, commit, data digests, package versions."""
+    pad_to_aspect_ratio: bool = True
+    """Whether photos keep their proportions and are padded, or are stretched to ``size``."""
 
     def write(self, run_dir: Path) -> None:
         """Write ``run.json`` into a run folder."""
@@ -66,12 +69,12 @@ def write_golden(run_dir: Path, photos: list[Path], scores: npt.NDArray[np.float
     (folder / "scores.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
-def describe_origin(csv_path: Path, parts: dict[Part, Samples]) -> dict[str, Any]:
+def describe_origin(table_name: str, parts: dict[Part, Samples]) -> dict[str, Any]:
     """Describe where a model is about to come from, for its ``provenance``; call it before training."""
     return {
         "trained_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git_commit": _git_commit(),
-        "table": csv_path.name,
+        "table": table_name,
         "photos": {part: len(samples) for part, samples in parts.items()},
         "data_digest": {part: dataset.digest(samples) for part, samples in parts.items()},
         "python": platform.python_version(),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from scenery import contract
 from scenery.errors import ConfigurationError, DataError
+from training.dataset import reason_of
 from training.run import FILE_NAME, Run
 
 _ScoreOne = Callable[[bytes], npt.NDArray[np.float32]]
@@ -43,7 +44,7 @@ class Scorer:
             except OSError as error:
                 raise DataError(f"{photo} cannot be read ({error.strerror}).") from error
             except tf.errors.InvalidArgumentError as error:
-                raise DataError(f"{photo} cannot be decoded: {error.message}") from error
+                raise DataError(f"{photo} cannot be decoded: {reason_of(error.message)}") from error
         return scores
 
 
@@ -80,7 +81,7 @@ def _of_run(folder: Path) -> Scorer:
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
     def score(image: preprocess.Tensor) -> preprocess.Tensor:
-        pixels = preprocess.decode(image, (height, width))
+        pixels = preprocess.decode(image, (height, width), pad_to_aspect_ratio=run.pad_to_aspect_ratio)
         return network(preprocess.scale(pixels)[None], training=False)[0]
 
     return Scorer(run.labels, run.thresholds, lambda photo: np.asarray(score(tf.constant(photo)), np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -16,16 +17,22 @@ from tests.photographs import bombs, encode, slow_photos
 SIZE = (224, 224)
 
 
-@pytest.fixture(scope="module")
-def decode():
-    """Decode photos in a Session: a list of bytes → uint8 [n, 224, 224, 3]."""
+@contextmanager
+def decoder(size=SIZE, **options):
+    """Decode photos in a Session: a list of bytes → uint8 [n, height, width, 3]."""
     graph = tf.Graph()
     with graph.as_default():
         images = tf.compat.v1.placeholder(tf.string, [None])
-        pixels = preprocess.decode_batch(images, SIZE)
-    session = tf.compat.v1.Session(graph=graph)
-    yield session.make_callable(pixels, [images])
-    session.close()
+        pixels = preprocess.decode_batch(images, size, **options)
+    with closing(tf.compat.v1.Session(graph=graph)) as session:
+        yield session.make_callable(pixels, [images])
+
+
+@pytest.fixture(scope="module")
+def decode():
+    """Decode photos as the network sees them where nothing else is configured."""
+    with decoder() as decode:
+        yield decode
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -58,6 +65,18 @@ def test_a_photo_is_centred_on_grey(decode):
     assert (pixels[:56] == preprocess.GREY).all()
     assert (pixels[-56:] == preprocess.GREY).all()
     assert (pixels[56:-56] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("factor", [1, 3, 9])
+def test_a_photo_may_be_stretched(kind, factor):
+    """Without padding a photo fills the network's input, wide or high, reduced on the way or not."""
+    halves = Image.new("RGB", (120 * factor, 40 * factor), (200, 0, 0))
+    halves.paste((0, 0, 200), (60 * factor, 0, 120 * factor, 40 * factor))
+    with decoder((48, 32), pad_to_aspect_ratio=False) as decode:
+        (pixels,) = decode([encode(halves, kind, quality=95)])
+    assert np.abs(pixels[:, :15].astype(int) - (200, 0, 0)).max() < 6
+    assert np.abs(pixels[:, 17:].astype(int) - (0, 0, 200)).max() < 6
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -8,6 +8,7 @@ import pytest
 
 from scenery.errors import ConfigurationError
 from tests.processes import ROOT
+from training.augment import TUTORIAL
 from training.config import IMAGENET, load_data_config, load_training_config
 
 TUTORIAL_DATA = """\
@@ -42,6 +43,8 @@ def test_the_tutorials_files_are_read_as_they_are(tmp_path: Path):
     assert (training.batch_size, training.epochs, training.use_augmentation) == (32, 100, True)
     assert training.initial_learning_rate == 0.0001
     assert training.backbone_weights == IMAGENET
+    assert training.augmentation == list(TUTORIAL)
+    assert data.pad_to_aspect_ratio
 
 
 def test_a_rate_in_exponent_form(tmp_path: Path):
@@ -66,10 +69,14 @@ def test_the_shipped_files_are_valid():
         (("batch_size: 32\n", ""), "missing key `batch_size`"),
         (("epochs: 100", "epochs: ["), "is no YAML"),
         ((TUTORIAL_TRAINING, "just a text"), "must hold `key: value` lines"),
+        (("epochs: 100", "epochs: 100\naugmentation: [Fliplr]"), "augmentation must be of type"),
+        (("epochs: 100", "epochs: 100\naugmentation: [{Fliplr: 1}]"), "augmentation must be a list of changes like"),
+        (("epochs: 100", "epochs: 100\naverage_weights: 1.0"), "average_weights must be 0 up to"),
+        (("epochs: 100", "epochs: 100\nmixed_precision: maybe"), "mixed_precision must be of type"),
         (("image_classification.h5", "model.onnx"), "model_path must be a file name in .keras or .h5"),
         (
             ("epochs: 100", "epochs: 100\nbackbone_weights: no.h5"),
-            "backbone_weights must be imagenet or a weights file",
+            "backbone_weights must be imagenet, random or a weights file",
         ),
     ],
 )

@@ -61,6 +61,12 @@ def test_too_few_sources_are_an_error(config, table):
         dataset.split(few, dataclasses.replace(config, group_separator=None), 1)
 
 
+def test_photos_that_nobody_has_labelled_are_left_out(config, tmp_path):
+    """A table that is half done can be trained on."""
+    (tmp_path / "data.csv").write_text("name,beach,city,sunset,trees,source\n0001.jpg,,,,,a\n0003.jpg,0,1,0,0,a\n")
+    assert list(dataset.read_table(tmp_path / "data.csv", config)["name"]) == ["0003.jpg"]
+
+
 @pytest.mark.parametrize(
     ("csv", "message"),
     [
@@ -70,6 +76,7 @@ def test_too_few_sources_are_an_error(config, table):
             "name,beach,city,sunset,trees,source\n0001.jpg,0,,0,0,a\n",
             "line 2: city must be 0 or 1. Received: an empty cell",
         ),
+        ("name,beach,city,sunset,trees,source\n0001.jpg,,,,,a\n", "has no labelled photo"),
         ("name,beach,city,sunset,trees,source\nnone.jpg,0,0,0,0,a\n", "1 of 1 photos are not in"),
         ("", "cannot be read as a CSV table"),
         ("name,beach,city,sunset,trees,source\n", "has no photos, only a header"),
@@ -87,7 +94,7 @@ def test_a_photo_that_cannot_be_decoded_is_named(tmp_path: Path):
     """Of many photos the bad one is told."""
     (tmp_path / "bad.jpg").write_text("no photo")
     with pytest.raises(DataError, match=r"bad\.jpg cannot be decoded"):
-        dataset.decode_photos([PHOTOS / "0001.jpg", tmp_path / "bad.jpg"], 2, (96, 96))
+        dataset.decode_photos([PHOTOS / "0001.jpg", tmp_path / "bad.jpg"], (96, 96))
 
 
 def test_the_digest_depends_on_photos_and_labels(config, table):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -12,9 +15,19 @@ import pytest
 
 from scenery.errors import ConfigurationError
 from tests.conftest import TRAINING_PHOTOS
-from training.network import BACKBONE, build_network, freeze_backbone
+from tests.processes import ROOT
+from training.config import TrainingConfig
+from training.network import BACKBONE, build_network, choose_trained
 
-WEIGHTS = str(Path(__file__).parents[2] / "training/weights/mobilenet_v2_imagenet_no_top.weights.h5")
+WEIGHTS = str(ROOT / "training/weights/mobilenet_v2_imagenet_no_top.weights.h5")
+CONFIG = TrainingConfig(
+    use_augmentation=False,
+    batch_size=4,
+    epochs=1,
+    initial_learning_rate=1e-4,
+    model_path=Path("m.keras"),
+    backbone_weights=WEIGHTS,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +37,13 @@ def run(run_dir):
 
 def test_the_run_folder_is_complete(run_dir, run):
     """Everything that later steps and readers need is there."""
-    for name in ("best.keras", "run.json", "split.csv", "history.csv", "curves.png", "golden/scores.json"):
-        assert (run_dir / name).stat().st_size > 0
+    configuration = ("data_config.yaml", "training_config.yaml", "origin.json", "split.csv")
+    result = ("best.keras", "run.json", "scores.csv", "history.csv", "curves.png", "golden/scores.json")
+    told = ("report.html", "model_card.md", "evaluation.json")
+    for name in (*configuration, *result, *told):
+        assert (run_dir / name).stat().st_size > 0, name
+    assert list((run_dir / "tensorboard").iterdir())
+    assert not (run_dir / "checkpoint").exists()
     assert run["labels"] == ["beach", "city", "sunset", "trees"]
     assert run["size"] == [96, 96]
     assert all(0 < threshold < 1 for threshold in run["thresholds"])
@@ -50,45 +68,169 @@ def test_both_phases_are_in_the_history(run_dir):
 
 def test_golden_scores_are_those_of_the_model(run_dir):
     """The scores kept beside the golden photos come from the saved model."""
-    from scenery import preprocess
-    from training import dataset
+    from training.scorer import load_scorer
 
     golden = json.loads((run_dir / "golden/scores.json").read_text())
     photos = [run_dir / "golden" / name for name in golden]
-    pixels = dataset.decode_photos(photos, len(photos), (96, 96))
-    scores = keras.models.load_model(run_dir / "best.keras").predict(preprocess.scale(pixels), verbose=0)
+    scores = load_scorer(run_dir).score(photos, len(photos))
     np.testing.assert_allclose(scores, list(golden.values()), atol=1e-5)
 
 
+def test_every_photo_has_its_scores(run_dir):
+    """The scores of all parts are kept, in the table's order."""
+    scores = pd.read_csv(run_dir / "scores.csv")
+    split = pd.read_csv(run_dir / "split.csv")
+    assert list(scores["name"]) == list(split["name"])
+    assert scores.filter(like="score_").stack().between(0, 1).all()
+    assert scores.notna().all(axis=None)
+
+
 def test_what_is_trained_in_each_phase():
-    """The head alone, then the convolutions too, and never the batch normalisation."""
-    network = build_network((96, 96), 3, WEIGHTS, dropout=0.5)
+    """The head alone, then the convolutions too, or those behind a layer, and never the batch normalisation."""
+    network = build_network((96, 96), 3, CONFIG)
     backbone = network.get_layer(BACKBONE)
-    freeze_backbone(network, frozen=True)
+    choose_trained(network, head_only=True)
     assert len(network.trainable_weights) == 2
-    freeze_backbone(network, frozen=False)
+    choose_trained(network, head_only=False)
     assert len(network.trainable_weights) == 2 + 52
+    choose_trained(network, head_only=False, frozen_until="block_12_add")
+    assert len(network.trainable_weights) == 2 + 13
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert norms
     assert not any(layer.trainable for layer in norms)
 
 
-def test_weights_that_are_none_are_named(tmp_path):
-    """A file that holds no weights is an error that names it."""
-    (tmp_path / "weights.csv").write_text("no weights")
-    with pytest.raises(ConfigurationError, match=r"weights\.csv cannot be loaded"):
-        build_network((96, 96), 3, str(tmp_path / "weights.csv"), dropout=0.5)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone_weights": "weights.csv"}, r"weights\.csv cannot be loaded into MobileNetV2"),
+        ({"backbone": "ResNet5"}, "no `ResNet5`. Did you mean `ResNet50`"),
+        ({"backbone": "keras"}, "no `keras`"),
+        ({"frozen_until": "block_5"}, "no layer `block_5`. Did you mean `block_5_"),
+    ],
+)
+def test_a_network_that_cannot_be_built(tmp_path, monkeypatch, changes, message):
+    """Weights that are none, and names that keras.applications does not have, are errors that name them."""
+    monkeypatch.chdir(tmp_path)
+    Path("weights.csv").write_text("no weights")
+    config = dataclasses.replace(CONFIG, **changes)
+    with pytest.raises(ConfigurationError, match=message):
+        choose_trained(build_network((96, 96), 3, config), head_only=False, frozen_until=config.frozen_until)
+
+
+@pytest.mark.parametrize("backbone", ["ResNet50", "EfficientNetB0", "DenseNet121"])
+def test_a_backbone_sees_photos_as_its_weights_were_trained(backbone):
+    """Whatever scaling keras.applications has for a backbone stands in front of it, exactly."""
+    from training.network import _affine
+
+    module = {"ResNet50": "resnet50", "EfficientNetB0": "efficientnet", "DenseNet121": "densenet"}[backbone]
+    photo = np.random.default_rng(1).integers(0, 256, (4, 4, 3)).astype(np.float32)
+    kernel, bias = _affine(backbone)
+    expected = getattr(keras.applications, module).preprocess_input(photo.copy())
+    np.testing.assert_allclose((photo / 127.5 - 1) @ kernel + bias, expected, atol=1e-4)
 
 
 def test_batches_obey_the_configuration_and_drop_no_tail():
     """A batch has the configured size, the last one what is left, and every photo comes once an epoch."""
-    from training.config import TrainingConfig
-    from training.train import _batches
+    from training.feed import Feed
 
-    config = TrainingConfig(False, 4, 1, 1e-4, Path("m.keras"))
     pixels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1).repeat(3, -1)
-    targets = np.arange(10, dtype=np.float32)[:, None]
-    epoch = [batch_targets.numpy().ravel() for _, batch_targets in _batches(pixels, targets, config, training=True)]
-    assert [len(batch) for batch in epoch] == [4, 4, 2]
-    assert sorted(np.concatenate(epoch)) == list(range(10))
-    assert list(np.concatenate(epoch)) != list(range(10))
+    feed = Feed(pixels, np.arange(10, dtype=np.float32)[:, None])
+    epochs = [feed.epoch(CONFIG, number) for number in (1, 1, 2)]
+    orders = [[targets.ravel().tolist() for _, targets in (epoch[place] for place in range(3))] for epoch in epochs]
+    assert [len(batch) for batch in orders[0]] == [4, 4, 2]
+    assert {target for batch in orders[0] for target in batch} == set(range(10))
+    assert orders[0] == orders[1] != orders[2]
+    images, targets = epochs[0][0]
+    np.testing.assert_allclose((images[:, 0, 0, 0] + 1) * 127.5, targets[:, 0], atol=1e-4)
+
+
+def test_rare_labels_may_count_more():
+    """At balance 1 the photos with a label weigh together what those without weigh; at 0 all weigh alike."""
+    from training.loss import WeightedCrossentropy, label_weights
+
+    targets = np.array([[1, 0], [0, 0], [0, 1], [0, 1]], np.float32)
+    assert label_weights(targets, 0) == [1, 1]
+    assert label_weights(targets, 1) == [3, 1]
+    half = np.full((4, 2), 0.5, np.float32)
+    losses = WeightedCrossentropy([3.0, 1.0])(targets, half).numpy()
+    assert losses == pytest.approx(np.log(2) * (3 + 7) / 8, rel=1e-5)
+
+
+KILLED = """\
+import os
+import sys
+from pathlib import Path
+from training import fit, train
+checkpoint = fit._checkpoint
+def killed(network, run_dir, epoch):
+    if epoch == 1:
+        os._exit(9)  # the row is written, the checkpoint is not
+    checkpoint(network, run_dir, epoch)
+fit._checkpoint = killed
+train.train(Path(sys.argv[1]))
+"""
+
+
+def scenery(*arguments, **options):
+    command = [sys.executable, "-m", "scenery", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A run of ``scenery train --quick``, and what the command printed."""
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    done = scenery("train", "--quick", "--json", "--run-dir", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_quick_shows_that_everything_works(quick):
+    """``--quick`` runs the same code on the shipped photos; with ``--json`` a program can read what came out."""
+    folder, told = quick
+    assert told["run"] == str(folder)
+    assert told["labels"] == ["beach", "city", "sunset", "trees"]
+    assert told["provenance"]["photos"] == {"train": 32, "validation": 32, "test": 32}
+    assert (folder / "report.html").is_file()
+
+
+def test_a_training_that_was_killed_comes_to_the_same_end(quick, tmp_path):
+    """Killed between an epoch's row and its checkpoint, and resumed, it scores as if nothing had happened."""
+    from training.begin import begin
+
+    files = ("photos/data.csv", "data_config.yaml", "training_config.yaml")
+    begin(*(ROOT / "examples" / name for name in files), tmp_path / "run", quick=True)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 9
+    resumed = scenery("train", "--resume", tmp_path / "run")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch 1" in resumed.stdout
+    folders = (quick[0], tmp_path / "run")
+    histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in folders]
+    pd.testing.assert_frame_equal(*histories, rtol=0, atol=0)
+    assert len({(folder / "scores.csv").read_text() for folder in folders}) == 1
+
+
+def test_a_run_is_not_overwritten(run_dir):
+    """A folder with a run in it is refused, and how to go on with it is told."""
+    done = scenery("train", "--run-dir", run_dir)
+    assert done.returncode == 1
+    assert f"scenery train --resume {run_dir}" in done.stderr
+
+
+def test_only_what_began_goes_on(tmp_path):
+    """A folder that holds no run is named."""
+    done = scenery("train", "--resume", tmp_path)
+    assert done.returncode == 1
+    assert "no run that can go on" in done.stderr
+
+
+def test_the_preview_is_a_picture(tmp_path):
+    """``scenery preview-augmentation`` draws a row a photo and a column a change."""
+    from PIL import Image
+
+    done = scenery("preview-augmentation", "--photos", 2, "--out", tmp_path / "preview.png")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "preview.png") as picture:
+        assert picture.width > 4 * picture.height

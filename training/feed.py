@@ -1,0 +1,102 @@
+"""Photos for the training step: decoded once, shuffled and augmented while the step before runs."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from scenery import preprocess
+from training.augment import augment
+from training.config import DataConfig, TrainingConfig
+from training.dataset import Samples, decode_photos
+
+PREFETCHED_BATCHES = 4
+PARALLEL_BATCHES = 2
+"""Batches that are augmented at a time; NumPy and OpenCV let go of Python's lock while they work."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Photos of one part, decoded: ``pixels`` uint8 [n, height, width, 3], ``targets`` float32 [n, labels]."""
+
+    pixels: Pixels
+    targets: npt.NDArray[np.float32]
+
+    def batches(self, config: TrainingConfig) -> Batches:
+        """Return scaled batches in the table's order."""
+        return Batches(self, config, np.arange(len(self.pixels)))
+
+    def epoch(self, config: TrainingConfig, number: int) -> Batches:
+        """Return the shuffled, augmented batches of one epoch; the same number gives the same batches.
+
+        So a training that goes on after a kill sees what it would have seen.
+        """
+        order = np.random.default_rng([config.seed, number]).permutation(len(self.pixels))
+        return Batches(self, config, order, number if config.use_augmentation else None)
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of an epoch in a given order, the rest of the last one included; made ahead, some at a time."""
+
+    def __init__(
+        self, feed: Feed, config: TrainingConfig, order: npt.NDArray[np.int64], augmented: int | None = None
+    ) -> None:
+        super().__init__(workers=PARALLEL_BATCHES, max_queue_size=PREFETCHED_BATCHES)
+        self._feed = feed
+        self._config = config
+        self._order = order
+        self._augmented = augmented
+
+    @property
+    def targets(self) -> npt.NDArray[np.float32]:
+        """The labels of all photos, in the order of the batches: float32 [n, labels]."""
+        return self._feed.targets[self._order]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._config.batch_size)
+
+    def __getitem__(self, number: int) -> tuple[Any, npt.NDArray[np.float32]]:
+        """Return float32 [n, height, width, 3] in [-1, 1], and float32 [n, labels]."""
+        config = self._config
+        chosen = self._order[number * config.batch_size : (number + 1) * config.batch_size]
+        images = self._feed.pixels[chosen]
+        if self._augmented is not None:
+            seed = int(np.random.default_rng([config.seed, self._augmented, number]).integers(2**31))
+            images = augment(images, seed, config.augmentation_probability, config.augmentation)
+        return preprocess.scale(images), self._feed.targets[chosen]
+
+
+@contextmanager
+def open_feed(name: str, samples: Samples, config: DataConfig, folder: Path) -> Iterator[Feed]:
+    """Decode photos with the very function that the exported graph runs, with a progress bar.
+
+    The pixels, 150 KB a photo at 224 × 224, lie in a file of ``folder`` that has no name and is gone with the
+    process: the system keeps in memory what it can of it.
+
+    Raises
+    ------
+    DataError
+        Naming the photo that cannot be decoded.
+    """
+    shape = (len(samples), *config.size, 3)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(math.prod(shape))
+        pixels: Pixels = np.memmap(file, np.uint8, "r+", shape=shape)
+        with click.progressbar(
+            length=len(samples), label=f"reading {name:10}", width=30, file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            decode_photos(samples.paths, config.size, config.pad_to_aspect_ratio, pixels, bar.update)
+        yield Feed(pixels, samples.targets)

@@ -1,0 +1,112 @@
+"""The run folder before the first epoch: everything that a training reads, so that it needs nothing else.
+
+``split.csv``              the table, with the part of every photo
+``data_config.yaml``       what the photos are, with the absolute path of their folder
+``training_config.yaml``   how to train
+``origin.json``            where the data, the code and the packages come from
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from scenery.errors import ConfigurationError, DataError
+from scenery.files import replace_text
+from training import dataset
+from training.config import DataConfig, TrainingConfig, load_data_config, load_training_config
+from training.dataset import Part, Samples
+from training.run import describe_origin
+
+SPLIT_FILE = "split.csv"
+DATA_FILE = "data_config.yaml"
+TRAINING_FILE = "training_config.yaml"
+ORIGIN_FILE = "origin.json"
+"""Written last: a folder that has it is complete."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run folder says before training."""
+
+    data: DataConfig
+    training: TrainingConfig
+    table: pd.DataFrame
+    """The table of photos, with a column ``part``."""
+    origin: dict[str, Any]
+
+    @property
+    def parts(self) -> dict[Part, Samples]:
+        """The photos of each part."""
+        return {part: dataset.samples_of(self.table[self.table["part"] == part], self.data) for part in dataset.PARTS}
+
+
+def prepare(
+    table: pd.DataFrame, data: DataConfig, training: TrainingConfig, run_dir: Path, table_name: str
+) -> Prepared:
+    """Write a run folder for a table that has a column ``part``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is something in the folder.
+    """
+    if run_dir.is_dir() and any(run_dir.iterdir()):
+        raise ConfigurationError(
+            f"{run_dir} is not empty. Name another folder for the run, or go on with this one: "
+            f"scenery train --resume {run_dir}"
+        )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    table.to_csv(run_dir / SPLIT_FILE, index=False)
+    data = dataclasses.replace(data, images_base_path=data.images_base_path.resolve())
+    _write_yaml(run_dir / DATA_FILE, data)
+    _write_yaml(run_dir / TRAINING_FILE, training)
+    prepared = Prepared(data, training, table, {})
+    origin = describe_origin(table_name, prepared.parts)
+    replace_text(run_dir / ORIGIN_FILE, json.dumps(origin, indent=2) + "\n")
+    return dataclasses.replace(prepared, origin=origin)
+
+
+def read_prepared(run_dir: Path) -> Prepared:
+    """Read a run folder that :func:`prepare` wrote.
+
+    Raises
+    ------
+    ConfigurationError
+        If it did not, or not to the end.
+    DataError
+        If the photos are no longer those it was written for.
+    """
+    if not (run_dir / ORIGIN_FILE).is_file():
+        raise ConfigurationError(
+            f"{run_dir} is no run that can go on: {ORIGIN_FILE} is missing. Name a folder that "
+            "`scenery train` began, or begin anew without --resume."
+        )
+    prepared = Prepared(
+        load_data_config(run_dir / DATA_FILE),
+        load_training_config(run_dir / TRAINING_FILE),
+        pd.read_csv(run_dir / SPLIT_FILE),
+        json.loads((run_dir / ORIGIN_FILE).read_text()),
+    )
+    try:
+        digests = {part: dataset.digest(samples) for part, samples in prepared.parts.items()}
+    except OSError as error:
+        raise DataError(f"{error.filename}, a photo of this run, cannot be read ({error.strerror}).") from error
+    changed = [part for part, digest in digests.items() if digest != prepared.origin["data_digest"][part]]
+    if changed:
+        raise DataError(
+            f"The {changed[0]} photos of {run_dir} were changed since it began; going on would mix two data sets. "
+            "Begin a new run."
+        )
+    return prepared
+
+
+def _write_yaml(path: Path, config: Any) -> None:
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in vars(config).items()}
+    replace_text(path, yaml.safe_dump(values, sort_keys=False))
