@@ -51,6 +51,11 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
             f"{archive} is no .tar, .tar.gz, .tar.bz2, .tar.xz or .zip archive, or is damaged: {error}. "
             "Leave out --unpack if it is none."
         ) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ExportError(
+            f"The archive holds {Path(str(error.filename)).name!r} twice, or as a file and as a folder. "
+            "Ask who publishes it for another."
+        ) from error
     except OSError as error:
         raise ExportError(f"{archive} cannot be unpacked: {error.strerror or error}. Make room, then try again.") from (
             error

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader
 from urllib3.response import BaseHTTPResponse
 
 from export.part import Part
-from export.source import LostError, answer
+from export.source import LostError, UnknownHostError, answer, shown
 from scenery.errors import ExportError
 
 Tell = Callable[[int, int | None], None]
@@ -22,6 +24,8 @@ FRUITLESS_ATTEMPTS: Final = 5
 """In a row, without one byte more, until it is given up."""
 FIRST_WAIT_SECONDS: Final = 1.0
 """Before the next attempt; twice as long after each fruitless one."""
+LONGEST_WAIT_SECONDS: Final = 60.0
+"""However long a server asks to be left alone (Retry-After: RFC 9110, 10.2.3)."""
 
 _CHUNK_BYTES = 2**18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -54,23 +58,38 @@ def download(url: str, part: Part, max_bytes: int, tell: Tell) -> None:
         except LostError as error:
             fruitless = fruitless + 1 if part.bytes <= most else 0
             most = max(most, part.bytes)
-            if fruitless == FRUITLESS_ATTEMPTS:
-                raise ExportError(
-                    f"{url} did not come whole: {error}. {part.bytes} bytes of it are kept; run this again to go on."
-                ) from error
+            if fruitless == FRUITLESS_ATTEMPTS or _is_hopeless(error, part):
+                raise _given_up(url, error, part) from error
+            wait_seconds = max(FIRST_WAIT_SECONDS * 2**fruitless, error.wait_seconds)
         except OSError as error:
             raise ExportError(
                 f"{part.file} cannot be written: {error.strerror}. What came is kept; make room, or correct the "
                 "permissions, and run this again."
             ) from error
-        time.sleep(FIRST_WAIT_SECONDS * 2**fruitless)
+        time.sleep(wait_seconds)
+
+
+def _is_hopeless(error: LostError, part: Part) -> bool:
+    """Tell whether another attempt is in vain; in the middle of a file a network that is gone may come back."""
+    return isinstance(error, UnknownHostError) and not part.bytes
+
+
+def _given_up(url: str, error: LostError, part: Part) -> ExportError:
+    kept = f" {part.bytes} bytes of it are kept; run this again to go on." if part.bytes else ""
+    if isinstance(error, UnknownHostError):
+        return ExportError(
+            f"{shown(url)} cannot be fetched: {error}. Correct the address, or connect to the network.{kept}"
+        )
+    return ExportError(f"{shown(url)} did not come whole: {error}.{kept or ' Run this again in a while.'}")
 
 
 def _fetch_rest(url: str, part: Part, max_bytes: int, tell: Tell) -> None:
     with answer(url, _headers(url, part)) as response:
+        if _has_no_more(response, part):
+            return
         if response.status == HTTPStatus.OK:
             length = response.headers.get("Content-Length", "")
-            part.start(url, _validator(response), int(length) if length.isdecimal() else None)
+            part.start(shown(url), _validator(response), int(length) if length.isdecimal() else None)
         elif response.status == HTTPStatus.PARTIAL_CONTENT and part.bytes:
             _require_rest(url, response, part)
         else:
@@ -81,12 +100,18 @@ def _fetch_rest(url: str, part: Part, max_bytes: int, tell: Tell) -> None:
         raise LostError(f"{part.bytes} of {part.origin.total_bytes} bytes came")
 
 
+def _has_no_more(response: BaseHTTPResponse, part: Part) -> bool:
+    """Tell whether a server that did not say the size at first says now that everything is here."""
+    is_beyond = response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.bytes > 0
+    return is_beyond and response.headers.get("Content-Range") == f"bytes */{part.bytes}"
+
+
 def _headers(url: str, part: Part) -> dict[str, str]:
     """Ask for what is missing, and for all of it if that is of other bytes by now."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "scenery"}
     if part.bytes:
         headers["Range"] = f"bytes={part.bytes}-"
-        if part.origin.validator and part.origin.url == url:
+        if part.origin.validator and part.origin.url == shown(url):
             headers["If-Range"] = part.origin.validator
     return headers
 
@@ -103,7 +128,7 @@ def _require_rest(url: str, response: BaseHTTPResponse, part: Part) -> None:
     origin = part.origin
     goes_on = match is not None and int(match[1]) == part.bytes
     is_as_long = match is None or origin.total_bytes is None or match[2] in ("*", str(origin.total_bytes))
-    is_called_so = origin.url != url or _validator(response) in (None, origin.validator)
+    is_called_so = origin.url != shown(url) or _validator(response) in (None, origin.validator)
     if not (goes_on and is_as_long and is_called_so):
         part.drop()
         raise LostError("the file has changed meanwhile, or the server gave another range than it was asked for")
@@ -115,8 +140,16 @@ def _refused(url: str, response: BaseHTTPResponse, part: Part) -> Exception:
         part.drop()
         return LostError(f"the server has fewer bytes than it had ({status})")
     if response.status in _PASSING:
-        return LostError(f"the server answers {status}")
-    return ExportError(f"{url} cannot be fetched: the server answers {status}. Correct the address.")
+        return LostError(f"the server answers {status}", _asked_wait_seconds(response))
+    return ExportError(f"{shown(url)} cannot be fetched: the server answers {status}. Correct the address.")
+
+
+def _asked_wait_seconds(response: BaseHTTPResponse) -> float:
+    """Return how long the server asks to be left alone, within bounds; 0 if it does not ask, or cannot be read."""
+    try:
+        return min(Retry().get_retry_after(response) or 0, LONGEST_WAIT_SECONDS)
+    except InvalidHeader:
+        return 0
 
 
 def _require_room(url: str, part: Part, max_bytes: int) -> None:
@@ -125,7 +158,9 @@ def _require_room(url: str, part: Part, max_bytes: int) -> None:
         raise _too_large(url, total, max_bytes)
     free = shutil.disk_usage(part.file.parent).free
     if total - part.bytes > free:
-        raise ExportError(f"{url} needs {total - part.bytes} bytes more, and {part.file.parent} has {free}. Make room.")
+        raise ExportError(
+            f"{shown(url)} needs {total - part.bytes} bytes more, and {part.file.parent} has {free}. Make room."
+        )
 
 
 def _write(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, tell: Tell) -> None:
@@ -142,5 +177,5 @@ def _write(url: str, response: BaseHTTPResponse, part: Part, max_bytes: int, tel
 
 def _too_large(url: str, found: int, max_bytes: int) -> ExportError:
     return ExportError(
-        f"{url} has {found} bytes or more, and {max_bytes} are allowed. Raise --max-bytes if that is right."
+        f"{shown(url)} has {found} bytes or more, and {max_bytes} are allowed. Raise --max-bytes if that is right."
     )

@@ -72,7 +72,7 @@ def write_version(
     ExportError
         If it cannot be written.
     """
-    network = freeze(keras.models.load_model(run.model_path, compile=False), run.size)
+    network = freeze(_load(run.model_path), run.size)
     provenance = {"version": number, **run.provenance, "metrics": run.metrics}
     card = None if run.card is None else with_version(run.card, model_name, number)
     try:
@@ -85,3 +85,11 @@ def write_version(
     if card is not None:
         (folder / contract.MODEL_CARD_FILE).write_bytes(card.encode())
     write_manifest(folder)
+
+
+def _load(path: Path) -> keras.Model:
+    """Read a network as data: what a file says of layers with code of their own is not run."""
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        raise ExportError(f"{path} cannot be read as a Keras network: {error}. Train again.") from error

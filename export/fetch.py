@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.download import Tell, download
 from export.part import Part
 from export.placed_folder import PlacedFolder
-from export.source import check_url
+from export.source import check_url, shown
 from scenery.errors import ConfigurationError, ExportError
 from scenery.files import flush
 from scenery.locks import alone
@@ -27,12 +27,12 @@ class Wanted:
     sha256: str
     """In hex, small letters; see :func:`read_sha256`."""
     path: Path
+    max_bytes: int
+    """Of the file, and of all that an archive holds."""
     is_archive: bool = False
     """Whether ``path`` is to be the folder that the file holds."""
     may_replace: bool = False
     """Whether ``path`` may be something else now."""
-    max_bytes: int = 10 * 10**9
-    """Of the file, and of all that an archive holds."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,15 @@ def fetch(wanted: Wanted, tell: Tell = lambda *_: None) -> Fetched:
         If the file does not come, is another one, or is no archive of a model.
     """
     check_url(wanted.url)
+    wanted = replace(wanted, path=_resolved(wanted.path))
     _require_place(wanted)
     path = wanted.path
     busy = ConfigurationError(f"Another command is fetching {path}. Wait until it has ended.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.with_name(f".{path.name}.lock"), busy):
+            if wanted.is_archive:
+                PlacedFolder(path).mend()
             if _is_there(wanted):
                 return Fetched(path, wanted.sha256, None)
             return _fetch(wanted, Part(path, wanted.sha256), tell)
@@ -88,8 +91,8 @@ def _fetch(wanted: Wanted, part: Part, tell: Tell) -> Fetched:
     if received != wanted.sha256:
         part.drop()
         raise ExportError(
-            f"{wanted.url} gave {size} bytes that are not those with the expected SHA-256; they are deleted, and "
-            f"{wanted.path} is as it was. Try again, or ask who publishes it for the digest. "
+            f"{shown(wanted.url)} gave {size} bytes that are not those with the expected SHA-256; they are deleted, "
+            f"and {wanted.path} is as it was. Try again, or ask who publishes it for the digest. "
             f"Expected: {wanted.sha256}. Received: {received}"
         )
     if wanted.is_archive:
@@ -111,9 +114,23 @@ def _is_there(wanted: Wanted) -> bool:
     if not wanted.may_replace:
         raise ConfigurationError(
             f"{wanted.path} is there, and is not what was asked for. Add --replace to have it replaced, or name "
-            f"another path. Expected: {wanted.sha256}. Received: {digest or 'a folder from elsewhere'}"
+            f"another path. Expected: {wanted.sha256}. "
+            f"Received: {digest or 'a folder from elsewhere, or changed since'}"
         )
+    if wanted.is_archive:
+        PlacedFolder(wanted.path).require_replaceable()
     return False
+
+
+def _resolved(path: Path) -> Path:
+    """Return where a path leads: ``.`` has no name that others could be named after, and links stay."""
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigurationError(f"{path} leads nowhere: {error}. Name another path.") from error
+    if not resolved.name:
+        raise ConfigurationError(f"A model cannot take the place of {resolved}. Name a path in a folder.")
+    return resolved
 
 
 def _require_place(wanted: Wanted) -> None:
@@ -130,6 +147,5 @@ def _require_place(wanted: Wanted) -> None:
 
 def _is_in_version(path: Path) -> bool:
     """Tell whether a path leads into ``models/NAME/N``, or into such a folder under another name than ``models``."""
-    path = path.resolve()
     numbered = [folder.parent for folder in (path, *path.parents) if version_number(folder.name) is not None]
     return any(each.parent.name == "models" or any(each.glob("[0-9]*/saved_model.pb")) for each in numbered)

@@ -46,7 +46,7 @@ or a run. No file is made a version: that is for `scenery publish PATH`, which c
     help="A YAML or JSON file with model_url, model_sha256 and model_path, for what is not given here.",
 )  # fmt: skip
 @click.option("--unpack", is_flag=True, help="The file is a .tar, .tar.gz or .zip archive; PATH is its folder.")
-@click.option("--replace", is_flag=True, help="Replace what PATH is now, if it is something else.")
+@click.option("--replace", is_flag=True, help="Replace the file or the one model that PATH is now.")
 @click.option(
     "--max-bytes", type=click.IntRange(min=1), default=10 * 10**9, show_default=True,
     help="Largest file, and largest folder that is unpacked.",
@@ -73,10 +73,10 @@ def fetch_model(
     given = _one_of_each(_read_config(config_file) if config_file else {}, arguments, options)
     path = Path(given["model_path"])
     wanted = fetch.Wanted(
-        given["model_url"], fetch.read_sha256(given["model_sha256"]), path, unpack, replace, max_bytes
+        given["model_url"], fetch.read_sha256(given["model_sha256"]), path, max_bytes, unpack, replace
     )
     with _progress(path.name) as tell:
-        fetched = fetch.fetch(wanted, tell)
+        fetched = dataclasses.replace(fetch.fetch(wanted, tell), path=path)
     _tell_json(fetched) if as_json else _tell(fetched, unpack)
 
 

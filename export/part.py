@@ -17,6 +17,7 @@ class Origin:
     sha256: str
     """Of the whole file, as it is expected."""
     url: str | None = None
+    """Without its query, which changes with each signed address, and may be a key."""
     validator: str | None = None
     """What the server calls these very bytes: their ETag, or else the date of the last change."""
     total_bytes: int | None = None
@@ -27,7 +28,18 @@ class Part:
     """The bytes of a file that are here; whoever wants the same SHA-256 goes on with them."""
 
     def __init__(self, path: Path, sha256: str) -> None:
-        """Look for what an earlier attempt left of the file that is to be ``path``; what is of another is dropped."""
+        """Look for what an earlier attempt left of the file that is to be ``path``; what is of another is dropped.
+
+        Parameters
+        ----------
+        sha256
+            Of the whole file, in hex, small letters.
+
+        Raises
+        ------
+        OSError
+            If what is of another file cannot be removed.
+        """
         self.file = path.with_name(f"{path.name}.part")
         self._note = path.with_name(f"{path.name}.part.json")
         noted = self._noted()
@@ -53,8 +65,24 @@ class Part:
         return self.bytes == self.origin.total_bytes
 
     def start(self, url: str, validator: str | None, total_bytes: int | None) -> None:
-        """Begin anew, with the bytes that are to come; those that are here go before the note that tells of them."""
+        """Begin anew, with the bytes that are to come; those that are here go before the note that tells of them.
+
+        Parameters
+        ----------
+        url
+            Without its query.
+        validator
+            What the server calls these bytes; None if it does not say.
+        total_bytes
+            Of the whole file; None if the server does not say.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
         self.drop()
+        self._note.touch(mode=0o600)
         self.origin = replace(self.origin, url=url, validator=validator, total_bytes=total_bytes)
         replace_text(self._note, json.dumps(dataclasses.asdict(self.origin)) + "\n")
         self.file.touch()

@@ -36,13 +36,13 @@ def read_run(folder: Path) -> TrainedRun:
     Raises
     ------
     ExportError
-        If a file of it is missing or damaged; a run may have no model card.
+        If a file of it is missing or damaged, or the model is named elsewhere; a run may have no model card.
     """
     try:
         run = json.loads((folder / "run.json").read_text())
         height, width = run["size"]
         trained = TrainedRun(
-            model_path=folder / run["model_path"],
+            model_path=folder / _plain_name(run["model_path"]),
             labels=run["labels"],
             thresholds=run["thresholds"],
             size=(height, width),
@@ -61,3 +61,10 @@ def read_run(folder: Path) -> TrainedRun:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(f"{folder} cannot be read as a training run: {error!r}. Train again.") from error
     return trained
+
+
+def _plain_name(name: str) -> str:
+    """Return the name of a file in the run; raises ``ValueError`` if it leads elsewhere."""
+    if Path(name).name != name or name in ("", ".."):
+        raise ValueError(f"model_path must be a file name without a folder, and is {name!r}")
+    return name

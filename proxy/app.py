@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from proxy import classify, figures, health, model_card, page
+from proxy.abouts import Abouts
 from proxy.admission import Admission
 from proxy.channel import open_channel
 from proxy.error_handlers import register_error_handlers
@@ -74,6 +75,7 @@ def _parts(settings: Settings, admission: Admission) -> Parts:
     return Parts(
         settings=settings,
         model_server=server,
+        abouts=Abouts(server, admission),
         figures=counted,
         traffic=traffic,
         reader=PhotoReader(settings),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -12,6 +14,7 @@ _markdown.add_render_rule("table_open", lambda *_: '<div class="wide" tabindex="
 _markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
 
 
+@lru_cache(maxsize=8)
 def as_html(card: str) -> Markup:
     """Return Markdown as HTML that fits below a page's own heading, and needs no style inside."""
     tokens = _markdown.parse(card)

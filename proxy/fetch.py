@@ -3,6 +3,7 @@
 What a caller asks this proxy to fetch must not reach what only the proxy can reach (server-side request forgery).
 Each host is resolved once; all of its addresses must be public, and the connection goes to one of those very
 addresses, so that a second answer of the name server, another one, has no part in it. Redirects are not followed.
+For the same reason no web proxy of the environment is asked (scenery.web_proxy): it would look the name up itself.
 Source: OWASP, Server-Side Request Forgery Prevention Cheat Sheet.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Source = Literal["model", "setting", "index"]
@@ -32,9 +32,9 @@ class Labelling:
     """The labels whose score reaches their threshold, the surest first."""
     top_index: int
     top_label: str
+    thresholds: dict[str, float]
+    """Where the score of each label is cut, in [0, 1]; empty where the proxy that answered does not tell."""
     source: Source = "model"
-    thresholds: dict[str, float] = field(default_factory=dict)
-    """Where the score of each label is cut, in [0, 1]."""
 
 
 def describe_unnamed(count: int, labels: Sequence[str]) -> Description:
@@ -60,8 +60,8 @@ def label_scores(description: Description, scores: Sequence[float]) -> Labelling
         labels=[label for label in _surest_first(named) if named[label] >= thresholds[label]],
         top_index=top_index,
         top_label=description.labels[top_index],
-        source=description.source,
         thresholds=thresholds,
+        source=description.source,
     )
 
 

@@ -9,14 +9,12 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from proxy import card_text, deadline
 from proxy.about import About
 from proxy.classify import KEY_HEADER
-from proxy.deadline import Deadline
 from proxy.model_server import Target
 from proxy.parts import Parts, parts
 from proxy.photos import JSON_TYPE
 from proxy.problems import problem
-from proxy.readiness import PROBE_PHOTO
 from proxy.schemas import VersionQuery, read_version
-from proxy.scoring import Asked, first_served
+from proxy.scoring import Asked
 
 PAGE_TYPE = "text/html"
 CARD_TYPE = "text/markdown"
@@ -29,8 +27,7 @@ def model() -> Response:
     """Tell about the version that is asked for, or the one that answers photos now: as JSON, a page or Markdown."""
     use, query = parts(), read_version(request)
     expires = deadline.deadline_of(request.headers.get(deadline.HEADER), use.settings.timeout_seconds)
-    with use.admission.admitted():
-        about = first_served(_asked(use, query), lambda target: _about(use, target, expires))
+    about = use.abouts.get(_asked(use, query), expires)
     response = _as(_type(), use.model_server.model_name, about)
     response.vary.add("Accept")
     return response
@@ -42,14 +39,6 @@ def _asked(use: Parts, query: VersionQuery) -> Asked:
         return Asked(Target(query.label, query.version), True)
     key = request.headers.get(KEY_HEADER)
     return Asked(Target(use.traffic.main_label() if key is None else use.traffic.route(key).label), False)
-
-
-def _about(use: Parts, target: Target, expires: Deadline) -> About:
-    about = use.model_server.about(target, expires)
-    if about is not None:
-        return about
-    scored = use.model_server.score(PROBE_PHOTO, target, expires)
-    return About(scored.version, use.model_server.describe(scored, expires))
 
 
 def _type() -> str:

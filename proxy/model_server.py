@@ -82,7 +82,6 @@ class ModelServer:
             response_deserializer=wire.PredictResponse.FromString,
         )
         self._descriptions: dict[int, tuple[float, Description | None]] = {}
-        self._abouts: dict[Target, tuple[float, About | None]] = {}
 
     def score(self, photo: bytes, target: Target, deadline: Deadline) -> Scored:
         """Score an encoded photo.
@@ -154,20 +153,24 @@ class ModelServer:
             return _description(outputs)
 
     def about(self, target: Target, deadline: Deadline) -> About | None:
-        """Return all that a version says of itself, remembered for some seconds; None if it says nothing.
+        """Ask for all that a version says of itself: its ``describe`` signature, with the model card.
+
+        Parameters
+        ----------
+        target
+            The version to ask.
+        deadline
+            Of the call.
+
+        Returns
+        -------
+        None if the version has no such signature.
 
         Raises
         ------
         ProblemError
             If the version cannot be asked, or says what cannot be read.
         """
-        asked_at, about = self._abouts.get(target, (-math.inf, None))
-        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
-            about = self._ask_about(target, deadline)
-            self._abouts[target] = time.monotonic(), about
-        return about
-
-    def _ask_about(self, target: Target, deadline: Deadline) -> About | None:
         try:
             response = self._call(self._request(contract.SIGNATURE_DESCRIBE, target), deadline)
         except _NoSignatureError:

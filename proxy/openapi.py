@@ -80,7 +80,7 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
                 "summary": "Label photos",
                 "description": "The fast way is the photo's bytes as the body. Of several photos, one that fails has "
                 "its own error and the others still answer; if the only photo fails, its problem is the answer.",
-                "parameters": [*_query_parameters(ClassifyQuery), *_HEADERS],
+                "parameters": [*_query_parameters(ClassifyQuery), *_PHOTO_HEADERS],
                 "requestBody": {"required": True, "content": _photo_bodies(settings.max_photos)},
                 "responses": _responses("Answer", _CLASSIFY_STATUSES),
                 **security,
@@ -101,7 +101,7 @@ def _paths(settings: Settings, security: Mapping[str, Any]) -> dict[str, dict[st
                 "operationId": "scorefile",
                 "summary": "Score one photo of a form",
                 "description": "Label to score, three decimals: the answer of the FastImageClassification tutorial.",
-                "parameters": _HEADERS,
+                "parameters": _PHOTO_HEADERS,
                 "requestBody": {"required": True, "content": {FORM_TYPE: {"schema": _form(max_photos=1)}}},
                 "responses": {"200": _scores()} | _problems(_CLASSIFY_STATUSES),
                 **security,
@@ -156,6 +156,14 @@ _HEADERS = [
         "Name of the request, in the answer, the log and the model server's calls: letters, digits, dots, hyphens and "
         "underscores, 128 at most; another one is made if it is not usable.",
     ),
+]
+
+_OPT_OUT = "Where the proxy keeps some photos to learn from, none of this request is kept if this is "
+_PHOTO_HEADERS = [
+    *_HEADERS,
+    _header("Cache-Control", {"type": "string"}, f"{_OPT_OUT}`no-store`, alone or among others."),
+    _header("Sec-GPC", {"type": "string"}, f"{_OPT_OUT}`1` (Global Privacy Control)."),
+    _header("DNT", {"type": "string"}, f"{_OPT_OUT}`1`."),
 ]
 
 

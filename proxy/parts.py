@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from proxy.abouts import Abouts
 from proxy.admission import Admission
 from proxy.figures import Figures
 from proxy.model_server import ModelServer
@@ -24,6 +25,7 @@ class Parts:
 
     settings: Settings
     model_server: ModelServer
+    abouts: Abouts
     figures: Figures
     traffic: Traffic
     reader: PhotoReader

@@ -19,6 +19,7 @@ RETRY_AFTER_SECONDS: Final = 1
 
 MODEL_NOT_SERVED: Final = "model-not-served"
 OVERLOADED: Final = "overloaded"
+DEADLINE_EXCEEDED: Final = "deadline-exceeded"
 VERSION_UNKNOWN: Final = "version-unknown"
 
 KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
@@ -68,7 +69,7 @@ KINDS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "model-server-unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "the model server is down"),
     MODEL_NOT_SERVED: (HTTPStatus.SERVICE_UNAVAILABLE, "the model server has no such model"),
     "model-server-failed": (HTTPStatus.BAD_GATEWAY, "the model failed; `detail` has its words"),
-    "deadline-exceeded": (
+    DEADLINE_EXCEEDED: (
         HTTPStatus.GATEWAY_TIMEOUT,
         "no answer within `SCENERY_TIMEOUT_SECONDS`, or the request's own `X-Request-Timeout`",
     ),

@@ -1,4 +1,4 @@
-"""Headers that keep browsers from doing more with an answer than it is for."""
+"""Safe headers on every answer of an application."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from scenery.safe_headers import safe_headers
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_POLICY = "Content-Security-Policy"
-_HEADERS = {
-    _POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""Source: OWASP's HTTP Headers Cheat Sheet."""
-
-_INLINE = _HEADERS[_POLICY].replace(
-    "script-src 'self'; style-src 'self'", "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
-)
+_IMAGES, _FORMS = "'self' blob: data:", "'self'"
+_HEADERS = tuple(safe_headers(_IMAGES, _FORMS).items())
+_INLINE = tuple(safe_headers(_IMAGES, _FORMS, inline=True).items())
 
 
 class SafeHeaders:
@@ -53,9 +42,7 @@ class SafeHeaders:
         return self._app(environ, start)
 
     def _headers(self, environ: WSGIEnvironment) -> Iterable[tuple[str, str]]:
-        if environ["PATH_INFO"].startswith(self._inline_below):
-            return (_HEADERS | {_POLICY: _INLINE}).items()
-        return _HEADERS.items()
+        return _INLINE if environ["PATH_INFO"].startswith(self._inline_below) else _HEADERS
 
 
 def register_safe_headers(app: Flask, inline_below: str) -> None:

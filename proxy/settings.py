@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     sample_folder: Path | None = Field(
         None, description="Where some photos are kept, made small, for scenery review. None: no photo is kept."
     )
-    sample_max_photos: int = Field(500, ge=10, le=100_000, description="Most photos kept.")
+    sample_max_photos: int = Field(500, ge=10, le=10_000, description="Most photos kept.")
     sample_max_megabytes: int = Field(100, ge=1, description="Most room that kept photos take.")
     sample_days: int = Field(30, ge=1, le=3650, description="Days after which a kept photo is removed.")
     sample_uniform_percent: float = Field(

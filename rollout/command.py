@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from scenery import contract
 from scenery.errors import RolloutError
+from scenery.signals import interrupt_on_termination
 
 if TYPE_CHECKING:
     from rollout.rollout import Rollout
@@ -76,8 +76,7 @@ def _rollout(
 ) -> Rollout:
     from rollout.rollout import Places, Rollout
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # A step that is interrupted is undone, however that is.
+    interrupt_on_termination()  # A step that is interrupted is undone, however that is.
     return Rollout(Places(config_file, models_dir, traffic_file, model_servers, model_name, wait_seconds), click.echo)
 
 

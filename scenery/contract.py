@@ -39,6 +39,15 @@ PROXY_PORT: Final = 8080
 MAX_PIXELS: Final = 8192 * 6144
 """The largest photo that a model decodes, in pixels: room for today's 50-megapixel phones."""
 
+PHOTO_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+"""What a folder's photos end in, in any case."""
+
+PHOTO_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+"""What a model decodes, in Pillow's names."""
+
+MAX_JPEG_SCANS: Final = 32
+"""Progressive JPEGs have about ten, a thumbnail's included; each costs the decoder a pass over all pixels."""
+
 CONFIG_ROOT: Final = "/models"
 """The folder of models as ``serving.config`` names it: where containers mount ``models/``."""
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 Stamp = tuple[int, int, int]
 """What tells a file from the one before it: inode, time of the last change in nanoseconds, bytes."""
 
 
-def replace_text(path: Path, text: str, keep_owner: bool = False) -> None:
-    """Give a file another text in one step; it is on disk when this returns.
+@contextmanager
+def replaced(path: Path, keep_owner: bool = False) -> Iterator[Path]:
+    """Yield where to write what takes a file's place, in one step; it is on disk when this ends.
 
-    A link stays one, and a file that is replaced keeps its permissions.
+    The yielded name ends as the file's does, and is another for each call. A link stays one, and a file that is
+    replaced keeps its permissions.
 
     Parameters
     ----------
@@ -23,24 +28,31 @@ def replace_text(path: Path, text: str, keep_owner: bool = False) -> None:
     Raises
     ------
     OSError
-        If it cannot be written, or not be given to its owner; the file has its old text, or the new one whole.
+        If it cannot be written, or not be given to its owner. However this ends, the file is the old one or the
+        new one, whole.
     """
     path = path.resolve()
-    staged = path.with_name(f".{path.name}.new")
+    staged = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
-        with staged.open("w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        if path.exists():
+            staged.touch(0o600)  # until it has the permissions of the file, which may be as narrow
+        yield staged
+        flush(staged)
         if path.exists():
             shutil.copymode(path, staged)
             if keep_owner:
                 _copy_owner(path, staged)
         staged.replace(path)
-    except OSError:
+    except BaseException:
         staged.unlink(missing_ok=True)
         raise
     flush(path.parent)
+
+
+def replace_text(path: Path, text: str, keep_owner: bool = False) -> None:
+    """Give a file another text, in UTF-8 and with its line ends as they are: see :func:`replaced`."""
+    with replaced(path, keep_owner) as staged:
+        staged.write_text(text, encoding="utf-8", newline="")
 
 
 def _copy_owner(path: Path, to: Path) -> None:

@@ -53,11 +53,16 @@ def verify_manifest(version: Path) -> int | None:
 
 
 def _digests(version: Path) -> dict[str, str]:
-    """Return the SHA-256, in hex, of each file but the manifest, by its path in the version."""
-    files = sorted(path for path in version.rglob("*") if path.is_file())
-    digests = {path.relative_to(version).as_posix(): sha256_of(path) for path in files}
+    """Return the SHA-256 of each file but the manifest, by its path in the version."""
+    digests = digests_in(version)
     digests.pop(contract.MANIFEST_FILE, None)
     return digests
+
+
+def digests_in(folder: Path) -> dict[str, str]:
+    """Return the SHA-256, in hex, of each file in a folder and below, by its path there; raises ``OSError``."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
 def sha256_of(path: Path) -> str:

@@ -34,8 +34,6 @@ REDUCTIONS = (1, 2, 4, 8)
 _HEADER_BYTES = 32
 _MAX_SEGMENTS = 4096
 _MAX_GIF_BLOCKS = 16384
-_MAX_JPEG_SCANS = 32
-"""Progressive JPEGs have about ten, a thumbnail's included; each costs the decoder a pass over all pixels."""
 _PARALLEL_PHOTOS = 4
 
 
@@ -148,7 +146,7 @@ def _jpeg(image: Tensor, _: Tensor, frame: _Frame, max_pixels: int) -> Tensor:
     height, width = _jpeg_size(image)
     scans = tf.size(tf.strings.split([image], b"\xff\xda").values) - 1
     advice = "the JPEG has too many scans; save it again, as an ordinary one"
-    with tf.control_dependencies([_refusal(scans <= _MAX_JPEG_SCANS, contract.REFUSED_FORMAT, advice)]):
+    with tf.control_dependencies([_refusal(scans <= contract.MAX_JPEG_SCANS, contract.REFUSED_FORMAT, advice)]):
         photo = _checked(image, height, width, max_pixels)
     readers = [lambda ratio=ratio: tf.io.decode_jpeg(photo, channels=3, ratio=ratio) for ratio in REDUCTIONS]
     return _fit(tf.switch_case(_reduction(height, width, frame), readers), height, width, frame)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -44,9 +45,7 @@ def _shown(field: dataclasses.Field[object]) -> str:
         return "needed"
     if field.default_factory is not dataclasses.MISSING:
         return ""
-    value = field.default
-    shown = {None: "null", True: "true", False: "false"}.get(value, value) if not isinstance(value, float) else value
-    return f"`{shown}`"
+    return f"`{json.dumps(field.default)}`"
 
 
 def filled(text: str) -> str:

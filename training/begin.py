@@ -6,14 +6,17 @@ import dataclasses
 from pathlib import Path
 
 import click
+import numpy as np
 import pandas as pd
 
+from scenery.errors import DataError
 from training import dataset
+from training.augment import augment
 from training.checks.checks import check_split, check_table
 from training.checks.finding import stop_on_errors
 from training.checks.rows import LINE
-from training.config import DataConfig, TrainingConfig, load_data_config, load_training_config
-from training.prepare import prepare
+from training.config import PART_COL, DataConfig, TrainingConfig, load_data_config, load_training_config
+from training.prepare import Prepared, prepare
 
 QUICK_PHOTOS = 32
 """Of each part, where the training only has to show that everything works."""
@@ -30,8 +33,10 @@ def begin(
     run_dir: Path,
     seed: int | None = None,
     quick: bool = False,
-) -> None:
+) -> Prepared:
     """Check the data and write the run folder that :func:`training.train.train` reads.
+
+    A table with a column ``part`` keeps the split that this tells.
 
     Parameters
     ----------
@@ -52,10 +57,11 @@ def begin(
     table = _checked(csv_path, data, training.seed)
     if quick:
         data, training = _quick(data, training)
-        table = table.groupby("part").head(QUICK_PHOTOS)
-    prepare(table, data, training, run_dir, csv_path.name)
-    counts = table["part"].value_counts()
+        table = table.groupby(PART_COL).head(QUICK_PHOTOS)
+    augment(np.zeros((1, 32, 32, 3), np.uint8), 0, 1.0, training.augmentation)  # whether imgaug has what it names
+    counts = table[PART_COL].value_counts()
     click.echo("photos: " + ", ".join(f"{counts[part]} {part}" for part in dataset.PARTS))
+    return prepare(table, data, training, run_dir, csv_path.name)
 
 
 def _checked(csv_path: Path, data: DataConfig, seed: int) -> pd.DataFrame:
@@ -63,7 +69,13 @@ def _checked(csv_path: Path, data: DataConfig, seed: int) -> pd.DataFrame:
     checked = check_table(csv_path, data)
     stop_on_errors(checked.findings)
     table: pd.DataFrame = checked.table.drop(columns=LINE)
-    table["part"] = dataset.split(table, data, seed)
+    if PART_COL not in table.columns:
+        table[PART_COL] = dataset.split(table, data, seed)
+    elif set(table[PART_COL]) != set(dataset.PARTS):
+        raise DataError(
+            f"{csv_path}: the column {PART_COL} must say {', '.join(dataset.PARTS)}, each for some photos. Correct it, "
+            f"or remove it to have the photos split. Received: {', '.join(sorted(set(table[PART_COL])))}"
+        )
     of_split = check_split(table, data, checked.photos)
     stop_on_errors(of_split)
     warnings = [*checked.findings, *of_split]

@@ -8,6 +8,7 @@ photos.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,18 @@ def apply(calibration: Calibration, scores: Floats) -> Floats:
     """Mend scores: float32 [n, labels] → the same shape."""
     mended: Floats = _sigmoid(calibration.scale * _logits(scores) + calibration.shift).astype(np.float32)
     return mended
+
+
+def fold(calibration: Calibration, layer: Any) -> None:
+    """Put a calibration into a network's last layer, whose scores are mended from then on.
+
+    Parameters
+    ----------
+    layer
+        A Keras ``Dense`` with a bias and a sigmoid.
+    """
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel * calibration.scale, bias * calibration.scale + calibration.shift])
 
 
 def reliability(targets: Floats, scores: Floats, bins: int = BINS) -> list[Bin]:

@@ -9,27 +9,30 @@ import sys
 from contextlib import redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from training.run import Run
+from scenery.errors import ConfigurationError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
+_CSV, _DATA, _TRAINING = (
+    Path("examples") / name for name in ("photos/data.csv", "data_config.yaml", "training_config.yaml")
+)
+
 _CSV_PATH = click.option(
-    "--csv_path", "--csv-path", "csv_path", type=_FILE, default="examples/photos/data.csv", show_default=True,
-    help="The table of photos: a column of names and a column of 0 or 1 for each label.",
+    "--csv_path", "--csv-path", "csv_path", type=_FILE,
+    help="The table of photos: a column of names and a column of 0 or 1 for each label. "
+    f"[default: {_CSV}]",
 )  # fmt: skip
 _DATA_CONFIG_PATH = click.option(
     "--data_config_path", "--data-config-path", "data_config_path", type=_FILE,
-    default="examples/data_config.yaml", show_default=True, help="What the photos and labels are.",
+    help=f"What the photos and labels are. [default: {_DATA}]",
 )  # fmt: skip
 _TRAINING_CONFIG_PATH = click.option(
     "--training_config_path", "--training-config-path", "training_config_path", type=_FILE,
-    default="examples/training_config.yaml", show_default=True, help="How to train.",
+    help=f"How to train. [default: {_TRAINING}]",
 )  # fmt: skip
 
 
@@ -39,8 +42,10 @@ _TRAINING_CONFIG_PATH = click.option(
 @_TRAINING_CONFIG_PATH
 @click.option("--run-dir", type=_FOLDER, help="Where to write the result. [default: runs/ and the time]")
 @click.option("--seed", type=click.IntRange(min=0), help="In place of the configuration's: split, order, changes.")
-@click.option("--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RUN",
-              help="Go on with a run that was interrupted; the other options are read from it.")  # fmt: skip
+@click.option(
+    "--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RUN",
+    help="Go on with a run that was interrupted; it knows its table and configuration.",
+)  # fmt: skip
 @click.option(
     "--quick", is_flag=True, help="The same in a minute, on a few small photos: to see that everything works."
 )
@@ -48,9 +53,9 @@ _TRAINING_CONFIG_PATH = click.option(
     "--json", "as_json", is_flag=True, help="Print the run's record as JSON; progress goes to standard error."
 )
 def train(
-    csv_path: Path,
-    data_config_path: Path,
-    training_config_path: Path,
+    csv_path: Path | None,
+    data_config_path: Path | None,
+    training_config_path: Path | None,
     run_dir: Path | None,
     seed: int | None,
     resume: Path | None,
@@ -65,31 +70,26 @@ def train(
 
     Watch it by `tensorboard --logdir runs`.
     """
+    if resume and (csv_path or data_config_path or training_config_path or run_dir or seed is not None or quick):
+        raise click.UsageError("--resume goes on with a run as it was begun; leave the other options out.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from training.begin import begin
+    from training.evaluation.evaluate import evaluate_run
+    from training.evaluation.table import table
     from training.train import train as run_training
 
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
         folder = resume or run_dir or Path("runs") / datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
+        prepared = None
         if resume is None:
-            begin(csv_path, data_config_path, training_config_path, folder, seed, quick)
-        run = run_training(folder)
-    click.echo(json.dumps({"run": str(folder), **dataclasses.asdict(run)}) if as_json else _told(run, folder))
-
-
-def _told(run: Run, run_dir: Path) -> str:
-    test = run.metrics["test"]
-    lines = [
-        f"\nOn {test['photos']} held-out photos: binary accuracy {test['binary_accuracy']:.3f}, "
-        f"macro F1 {test['macro_f1']:.3f}, exact match {test['exact_match']:.3f}, "
-        f"calibration error {test['ece']:.3f}",
-        f"{'label':14}{'positives':>10}{'precision':>10}{'recall':>10}{'F1':>10}{'avg. prec.':>12}",
-    ]
-    for label, figures in test["labels"].items():
-        values = (figures[name] for name in ("precision", "recall", "f1", "average_precision"))
-        lines.append(f"{label:14}{figures['positives']:>10}" + "".join(f"{value:>10.3f}" for value in values))
-    lines.append(f"\nLook at {run_dir / 'report.html'}. Next: scenery publish {run_dir}")
-    return "\n".join(lines)
+            paths = _paths(csv_path, data_config_path, training_config_path)
+            prepared = begin(*paths, folder, seed, quick)
+        run = run_training(folder, prepared)
+        evaluation = evaluate_run(folder)
+    if as_json:
+        click.echo(json.dumps({"run": str(folder), **dataclasses.asdict(run)}))
+        return
+    click.echo(f"\n{table(evaluation)}\n\nLook at {folder / 'report.html'}. Next: scenery publish {folder}")
 
 
 @click.command()
@@ -100,7 +100,7 @@ def _told(run: Run, run_dir: Path) -> str:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="augmentation.png", show_default=True,
               help="The picture; its suffix chooses the format.")  # fmt: skip
 def preview_augmentation(
-    csv_path: Path, data_config_path: Path, training_config_path: Path, count: int, out: Path
+    csv_path: Path | None, data_config_path: Path | None, training_config_path: Path | None, count: int, out: Path
 ) -> None:
     """Draw what the augmentation recipe does to photos.
 
@@ -111,9 +111,19 @@ def preview_augmentation(
     from training.dataset import read_table, samples_of
     from training.preview import draw_preview
 
-    data = load_data_config(data_config_path)
-    config = load_training_config(training_config_path)
-    table = read_table(csv_path, data)
+    csv_file, data_file, training_file = _paths(csv_path, data_config_path, training_config_path)
+    data = load_data_config(data_file)
+    config = load_training_config(training_file)
+    table = read_table(csv_file, data)
     chosen = table.sample(min(count, len(table)), random_state=config.seed)
     draw_preview(samples_of(chosen, data).paths, data, config, out)
     click.echo(f"{out}: {len(chosen)} photos, {len(config.augmentation)} changes")
+
+
+def _paths(csv_path: Path | None, data_config: Path | None, training_config: Path | None) -> tuple[Path, Path, Path]:
+    """Fill in the shipped files for those that are not named."""
+    paths = (csv_path or _CSV, data_config or _DATA, training_config or _TRAINING)
+    for path in paths:
+        if not path.is_file():
+            raise ConfigurationError(f"There is no {path} here. Name your own file, or run this in Scenery's folder.")
+    return paths

@@ -19,6 +19,9 @@ from training.augment import TUTORIAL
 IMAGENET = "imagenet"
 RANDOM = "random"
 
+PART_COL = "part"
+"""The column of a table that says which part of the split each photo is in, where that is decided already."""
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
@@ -86,6 +89,8 @@ class TrainingConfig:
     """The recipe: imgaug's augmenters by name, each with its parameters; without the key, the tutorial's nine."""
     augmentation_probability: float = 0.1
     """The share of photos that each change of the recipe is applied to."""
+    mixup: float = 0.0
+    """How much photos are blended with one another, labels too: the alpha of Zhang et al. 2018 (arXiv:1710.09412)."""
     dropout: float = 0.5
     """The share of features dropped in training, before and after the pooling."""
     weight_decay: float = 0.0
@@ -124,6 +129,8 @@ def load_data_config(path: Path) -> DataConfig:
     )
     _require(bool(config.targets), path, "targets", "at least one label")
     _require(len(set(config.targets)) == len(config.targets), path, "targets", "each label once")
+    taken = {config.image_name_col, config.group_col, PART_COL} & set(config.targets)
+    _require(not taken, path, "targets", f"other columns than {', '.join(map(str, sorted(taken, key=str)))}")
     expected = [*config.resize_shape, 3]
     agrees = len(config.input_shape) == 3 and all(
         given in (None, wanted) for given, wanted in zip(config.input_shape, expected, strict=True)
@@ -151,11 +158,14 @@ def load_training_config(path: Path) -> TrainingConfig:
     _require(0 <= config.average_weights < 1, path, "average_weights", "0 up to, not including, 1")
     _require(0 <= config.label_smoothing < 1, path, "label_smoothing", "0 up to, not including, 1")
     _require(config.weight_decay >= 0, path, "weight_decay", "0 or more")
+    _require(config.mixup >= 0, path, "mixup", "0 or more")
     _require(config.class_balance >= 0, path, "class_balance", "0 or more")
     _require(config.stop_patience > 0, path, "stop_patience", "at least 1")
     probability = config.augmentation_probability
     _require(0 <= probability <= 1, path, "augmentation_probability", "a share from 0 to 1")
     _require(0 <= config.dropout < 1, path, "dropout", "0 up to, not including, 1")
+    _require(len(config.model_path.parts) == 1, path, "model_path", "a file name without a folder: it is in the run's")
+    _require(config.seed >= 0, path, "seed", "0 or more")
     _require(config.model_path.suffix in (".keras", ".h5"), path, "model_path", "a file name in .keras or .h5")
     if config.backbone_weights in (IMAGENET, RANDOM):
         return config

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +17,7 @@ import pandas as pd
 
 from scenery import contract
 from scenery.errors import DataError
+from scenery.in_order import in_order
 from training.config import DataConfig
 
 Part = Literal["train", "validation", "test"]
@@ -45,7 +46,7 @@ def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
         If the file, a column or a photo is missing, or a label is neither 0 nor 1.
     """
     try:
-        table = pd.read_csv(csv_path)
+        table = read_cells(csv_path, config)
     except (OSError, ValueError) as error:
         raise DataError(f"{csv_path} cannot be read as a CSV table: {error}") from error
     wanted = [config.image_name_col, *config.targets, *([config.group_col] if config.group_col else [])]
@@ -70,7 +71,21 @@ def read_table(csv_path: Path, config: DataConfig) -> pd.DataFrame:
             f"{len(missing)} of {len(table)} photos are not in {config.images_base_path}, the first is {missing[0]}. "
             "Correct images_base_path or the table."
         )
-    return table.reset_index(drop=True)
+    labelled: pd.DataFrame = table.reset_index(drop=True)
+    return labelled
+
+
+def read_cells(csv_path: Path, config: DataConfig) -> pd.DataFrame:
+    """Read a table as it stands; names and sources are texts, even if they look like numbers.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or is no table.
+    """
+    texts = dict.fromkeys([config.image_name_col, *([config.group_col] if config.group_col else [])], str)
+    table: pd.DataFrame = pd.read_csv(csv_path, dtype=texts, keep_default_na=False, na_values=[""])
+    return table
 
 
 def split(table: pd.DataFrame, config: DataConfig, seed: int) -> pd.Series[str]:
@@ -113,10 +128,12 @@ def sources(table: pd.DataFrame, config: DataConfig) -> pd.Series[str]:
     """Return the source of each row: what must not be on two sides of a split; a photo alone is its own."""
     if config.group_col is None:
         return table[config.image_name_col].astype(str)
-    groups = table[config.group_col].astype(str)
+    groups: pd.Series[str] = table[config.group_col].fillna("").astype(str)
+    groups = groups.where(groups.str.strip() != "", table[config.image_name_col].astype(str))
     if config.group_separator is None:
         return groups
-    return groups.str.split(config.group_separator, n=1, regex=False).str[0]
+    before: pd.Series[str] = groups.str.split(config.group_separator, n=1, regex=False).str[0]
+    return before
 
 
 def samples_of(table: pd.DataFrame, config: DataConfig) -> Samples:
@@ -171,7 +188,8 @@ def decode_photos(
 
     pixels = np.empty((len(paths), *size, 3), np.uint8) if into is None else into
 
-    def read(place: int, path: Path) -> None:
+    def read(job: tuple[int, Path]) -> None:
+        place, path = job
         try:
             pixels[place] = decode(tf.constant(path.read_bytes()))
         except OSError as error:
@@ -180,10 +198,8 @@ def decode_photos(
             raise DataError(f"{path} cannot be decoded: {reason_of(error.message)}") from error
 
     # Everything in it that takes time lets go of Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        running = [threads.submit(read, place, path) for place, path in enumerate(paths)]
-        for each in running:
-            each.result()
+    with closing(in_order(read, enumerate(paths), os.cpu_count() or 1)) as done:
+        for _ in done:
             tell(1)
     return pixels
 

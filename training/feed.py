@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenery import preprocess
+from scenery.errors import ConfigurationError
 from training.augment import augment
 from training.config import DataConfig, TrainingConfig
 from training.dataset import Samples, decode_photos
@@ -39,13 +41,13 @@ class Feed:
         """Return scaled batches in the table's order."""
         return Batches(self, config, np.arange(len(self.pixels)))
 
-    def epoch(self, config: TrainingConfig, number: int) -> Batches:
-        """Return the shuffled, augmented batches of one epoch; the same number gives the same batches.
+    def epoch(self, config: TrainingConfig, number: int, most: int | None = None) -> Batches:
+        """Return the shuffled, augmented batches of one epoch, of ``most`` photos; the same number gives the same ones.
 
         So a training that goes on after a kill sees what it would have seen.
         """
         order = np.random.default_rng([config.seed, number]).permutation(len(self.pixels))
-        return Batches(self, config, order, number if config.use_augmentation else None)
+        return Batches(self, config, order[:most], number if config.use_augmentation else None)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -72,11 +74,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """Return float32 [n, height, width, 3] in [-1, 1], and float32 [n, labels]."""
         config = self._config
         chosen = self._order[number * config.batch_size : (number + 1) * config.batch_size]
-        images = self._feed.pixels[chosen]
-        if self._augmented is not None:
-            seed = int(np.random.default_rng([config.seed, self._augmented, number]).integers(2**31))
-            images = augment(images, seed, config.augmentation_probability, config.augmentation)
-        return preprocess.scale(images), self._feed.targets[chosen]
+        images, targets = self._feed.pixels[chosen], self._feed.targets[chosen]
+        if self._augmented is None:
+            return preprocess.scale(images), targets
+        random = np.random.default_rng([config.seed, self._augmented, number])
+        images = augment(images, int(random.integers(2**31)), config.augmentation_probability, config.augmentation)
+        return _mixed(preprocess.scale(images), targets, config.mixup, random)
+
+
+def _mixed(
+    images: Any, targets: npt.NDArray[np.float32], alpha: float, random: np.random.Generator
+) -> tuple[Any, npt.NDArray[np.float32]]:
+    """Blend each photo, and its labels, with another one of the batch."""
+    if not alpha:
+        return images, targets
+    shares = random.beta(alpha, alpha, len(targets)).astype(np.float32)
+    others = random.permutation(len(targets))
+    images = np.asarray(images)
+    blended = images + (1 - shares[:, None, None, None]) * (images[others] - images)
+    return blended, targets + (1 - shares[:, None]) * (targets[others] - targets)
 
 
 @contextmanager
@@ -90,13 +106,26 @@ def open_feed(name: str, samples: Samples, config: DataConfig, folder: Path) -> 
     ------
     DataError
         Naming the photo that cannot be decoded.
+    ConfigurationError
+        If there is no room for the pixels.
     """
     shape = (len(samples), *config.size, 3)
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.truncate(math.prod(shape))
+        _reserve(file.fileno(), math.prod(shape), folder)
         pixels: Pixels = np.memmap(file, np.uint8, "r+", shape=shape)
         with click.progressbar(
             length=len(samples), label=f"reading {name:10}", width=30, file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             decode_photos(samples.paths, config.size, config.pad_to_aspect_ratio, pixels, bar.update)
         yield Feed(pixels, samples.targets)
+
+
+def _reserve(descriptor: int, count: int, folder: Path) -> None:
+    """Take the room on the disk now: a file that is mapped cannot tell later that there is none."""
+    try:
+        os.posix_fallocate(descriptor, 0, count)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} has no room for {count / 1e9:.1f} GB of decoded photos ({error.strerror}). "
+            "Name a folder on another disk with --run-dir."
+        ) from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
-from scenery.errors import DataError
+from training.photo_file import opened
 
 BITS = 64
 
@@ -22,15 +22,34 @@ def fingerprint(path: Path) -> int:
 
     Raises
     ------
-    DataError
+    UnreadablePhotoError
         If the photo cannot be read or decoded.
     """
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (256, 256))  # a JPEG is decoded no larger than needed
-            return int(str(imagehash.phash(image.convert("RGB"))), 16)
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a photo: {error}") from error
+    with opened(path) as image:
+        image.draft("RGB", (256, 256))  # a JPEG is decoded no larger than needed
+        return int(str(imagehash.phash(image.convert("RGB"))), 16)
+
+
+class Looks:
+    """Fingerprints that grow in number, to find those that another one resembles."""
+
+    def __init__(self, known: Iterable[int] = ()) -> None:
+        """Begin with some fingerprints."""
+        self._known = np.fromiter(known, np.uint64)
+        self._count = len(self._known)
+
+    def add(self, one: int) -> None:
+        """Add a fingerprint; its place is how many there were before."""
+        if self._count == len(self._known):
+            self._known = np.concatenate([self._known, np.zeros(max(64, self._count), np.uint64)])
+        self._known[self._count] = one
+        self._count += 1
+
+    def like(self, one: int) -> int | None:
+        """Return the place of the fingerprint that is nearest, if that is near enough to be the same photo."""
+        apart = distances(one, self._known[: self._count])
+        place = int(apart.argmin()) if self._count else None
+        return place if place is not None and apart[place] <= NEAR_BITS else None
 
 
 def distances(one: int, others: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:

@@ -21,17 +21,19 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
+from scenery.errors import ConfigurationError
+from scenery.files import flush
+from training import metrics
 from training.config import TrainingConfig
 from training.feed import Feed
 from training.head import start_head
+from training.history import HISTORY_FILE
 from training.loss import WeightedCrossentropy, label_weights
 from training.network import BACKBONE, choose_trained
 from training.progress import Board
 
 CHECKPOINTS = "checkpoint"
-HISTORY_FILE = "history.csv"
 BEST_FILE = "best.weights.h5"
 
 HEAD_RATE_FACTOR = 10
@@ -46,8 +48,10 @@ class Phase:
 
     name: str
     first: int
+    """The first epoch, counted from 0 over all phases."""
     epochs: int
     rate: float
+    """The learning rate of the first step."""
 
     @property
     def head_only(self) -> bool:
@@ -63,11 +67,16 @@ def phases_of(config: TrainingConfig) -> list[Phase]:
 
 
 def fit(network: Any, training: Feed, validation: Feed, config: TrainingConfig, run_dir: Path) -> pd.DataFrame:
-    """Train a network, from its last checkpoint in ``run_dir`` if there is one; the best weights are in it at the end.
+    """Train a network, from its last checkpoint in ``run_dir`` if there is one; ``best.weights.h5`` is the result.
 
     Returns
     -------
     The history: a row an epoch.
+
+    Raises
+    ------
+    ConfigurationError
+        If the configuration names a layer that the backbone does not have, or the loss is no number any more.
     """
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     done, network = _restore(network, run_dir)
@@ -85,13 +94,14 @@ def fit(network: Any, training: Feed, validation: Feed, config: TrainingConfig, 
                 click.echo(f"training {'the head' if phase.head_only else 'the whole network'}: {phase.epochs} epochs")
                 compile_for(network, training, config, phase)
             row = _train_epoch(network, training, validation, config, phase, epoch)
+            _require_number(row)
             if history.is_best(row):
                 with _averaged(network, config):
                     _save(run_dir / BEST_FILE, network.save_weights)
             history.add(row)
             board.add(epoch, row)
             _checkpoint(network, run_dir, epoch)
-    network.load_weights(run_dir / BEST_FILE)
+    board.close()
     return history.table()
 
 
@@ -122,17 +132,21 @@ def _train_epoch(
 ) -> dict[str, Any]:
     seed_dropout(network, config.seed, epoch)
     started = time.perf_counter()
+    own = _OwnWeights()
     fitted = network.fit(
         training.epoch(config, epoch),
         initial_epoch=epoch,
         epochs=epoch + 1,
         shuffle=False,  # the batches come shuffled
         verbose=1 if sys.stdout.isatty() else 0,
+        callbacks=[own],
     )
+    own.restore()
     seconds = time.perf_counter() - started
     with _averaged(network, config):
         scores = network.predict(validation.batches(config), verbose=0)
     row = {
+        "epoch": epoch,
         "phase": phase.name,
         **{name: float(values[0]) for name, values in fitted.history.items()},
         **_judge(validation.targets, scores),
@@ -141,16 +155,24 @@ def _train_epoch(
     }
     click.echo(
         f"epoch {epoch + 1:3}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
-        f"average precision {row['val_average_precision']:.3f}, {seconds:.0f} s"
+        f"average precision {row['val_average_precision'] or 0:.3f}, {seconds:.0f} s"
     )
     return row
 
 
-def _judge(targets: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> dict[str, float]:
+def _require_number(row: dict[str, Any]) -> None:
+    if not np.isfinite([row["loss"], row["val_loss"]]).all():
+        raise ConfigurationError(
+            f"In epoch {row['epoch'] + 1} the loss is no number any more. Lower initial_learning_rate. "
+            f"Received: {row['loss']}, on the validation part {row['val_loss']}"
+        )
+
+
+def _judge(targets: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> dict[str, float | None]:
     return {
         "val_loss": log_loss(targets, scores),
         "val_binary_accuracy": float(((scores >= 0.5) == targets.astype(bool)).mean()),
-        "val_average_precision": float(average_precision_score(targets, scores, average="macro")),
+        "val_average_precision": metrics.macro_average_precision(targets, scores),
     }
 
 
@@ -161,6 +183,19 @@ def seed_dropout(network: Any, seed: int, epoch: int) -> None:
     for place, generator in enumerate(drawing):
         first, second = np.random.default_rng([seed, epoch, place]).integers(2**31, size=2)
         generator.state.assign([first, second])
+
+
+class _OwnWeights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights of the last step: Keras's ``fit`` ends by putting their average in their place."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  Keras's signature
+        """Keep them."""
+        self._values = [variable.numpy() for variable in self.model.trainable_variables]
+
+    def restore(self) -> None:
+        """Put them back."""
+        for variable, value in zip(self.model.trainable_variables, self._values, strict=True):
+            variable.assign(value)
 
 
 @contextmanager
@@ -190,7 +225,9 @@ def _checkpoint(network: Any, run_dir: Path, epoch: int) -> None:
 def _save(path: Path, write: Any) -> None:
     staged = path.with_name(f".new-{path.name}")
     write(staged)
+    flush(staged)
     staged.replace(path)
+    flush(path.parent)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -212,8 +249,9 @@ class _History:
 
     def __init__(self, run_dir: Path, done: int) -> None:
         self._path = run_dir / HISTORY_FILE
+        kept = pd.read_csv(self._path, float_precision="round_trip") if done else pd.DataFrame({"epoch": []})
         # A kill between the row and the checkpoint leaves a row too many.
-        self._rows = pd.read_csv(self._path).iloc[:done].drop(columns="epoch").to_dict("records") if done else []
+        self._rows = kept[kept["epoch"] < done].to_dict("records")
 
     def is_best(self, row: dict[str, Any]) -> bool:
         return all(row["val_loss"] < other["val_loss"] for other in self._rows)
@@ -224,7 +262,7 @@ class _History:
 
     def add(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
-        _save(self._path, lambda path: self.table().to_csv(path, index_label="epoch"))
+        _save(self._path, lambda path: self.table().to_csv(path, index=False))
 
     def table(self) -> pd.DataFrame:
         table: pd.DataFrame = pd.DataFrame(self._rows)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from training.calibration import expected_calibration_error
 
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.integer | np.floating]
 
 RESAMPLES = 200
 
@@ -42,11 +43,14 @@ def choose_thresholds(targets: Floats, scores: Floats) -> Floats:
 
 
 def _best_threshold(target: Floats, score: Floats) -> float:
-    ordered = np.unique(score)
-    candidates = np.append((ordered[1:] + ordered[:-1]) / 2, 0.5)
-    predicted = score >= candidates[:, None]
-    hits = (predicted * target).sum(axis=1)
-    f1 = 2 * hits / np.maximum(predicted.sum(axis=1) + target.sum(), 1)
+    order = np.argsort(score)
+    ordered, positives_below = score[order], np.append(0.0, np.cumsum(target[order], dtype=float))
+    distinct = np.unique(ordered)
+    candidates = np.append((distinct[1:] + distinct[:-1]) / 2, 0.5)
+    below = np.searchsorted(ordered, candidates)
+    positives = positives_below[-1]
+    hits = positives - positives_below[below]
+    f1 = share(2 * hits, len(score) - below + positives)
     best = candidates[f1 >= f1.max() - 1e-9]
     return float(best[np.argmin(np.abs(best - 0.5))])
 
@@ -76,17 +80,13 @@ def evaluate(targets: Floats, scores: Floats, thresholds: Floats, labels: list[s
     or none, has no AUC: these are None, and are not part of the macro figures. Precision, recall and
     F1 are 0 where there is nothing to divide by.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    given = scores >= thresholds
-    right = given == targets.astype(bool)
-    precision, recall, f1, positives = precision_recall_fscore_support(targets, given, average=None, zero_division=0)
+    truth, given = targets.astype(bool), scores >= thresholds
+    right = given == truth
+    positives, claimed, hits = (each.sum(axis=0) for each in (truth, given, truth & given))
     pairs = list(zip(targets.T, scores.T, strict=True))
     columns = {
         "threshold": thresholds,
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
+        **of_counts(positives, claimed, hits),
         "average_precision": [_average_precision(*pair) for pair in pairs],
         "auc": [_auc(*pair) for pair in pairs],
         "ece": [expected_calibration_error(*pair) for pair in pairs],
@@ -100,11 +100,43 @@ def evaluate(targets: Floats, scores: Floats, thresholds: Floats, labels: list[s
         "ece": rounded(expected_calibration_error(targets, scores)),
         "brier": rounded(((scores - targets) ** 2).mean()),
         "labels": {
-            label: {"positives": int(positives[place]), "given": int(given[:, place].sum())}
+            label: {"positives": int(positives[place]), "given": int(claimed[place])}
             | {name: rounded(values[place]) for name, values in columns.items()}
             for place, label in enumerate(labels)
         },
     }
+
+
+def macro_average_precision(targets: Floats, scores: Floats) -> float | None:
+    """Return the mean average precision of the labels that have positives; None if none has.
+
+    Parameters
+    ----------
+    targets, scores
+        float32 [n, labels]: 0 or 1, and scores in [0, 1].
+    """
+    return mean(_average_precision(*pair) for pair in zip(targets.T, scores.T, strict=True))
+
+
+def of_counts(positives: Counts, claimed: Counts, hits: Counts) -> dict[str, npt.NDArray[np.float64]]:
+    """Return precision, recall and F1.
+
+    Parameters
+    ----------
+    positives, claimed, hits
+        Of any same shape: how many photos have a label, got it, and got it rightly.
+    """
+    return {
+        "precision": share(hits, claimed),
+        "recall": share(hits, positives),
+        "f1": share(2 * hits, claimed + positives),
+    }
+
+
+def share(part: Counts, whole: Counts) -> npt.NDArray[np.float64]:
+    """Divide; 0 where there is nothing to divide by."""
+    shares: npt.NDArray[np.float64] = np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)
+    return shares
 
 
 def rounded(value: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from typing import Any
 
 import keras
@@ -129,8 +130,7 @@ def _as_the_backbone_expects(inputs: Any, backbone: str) -> Any:
 
 def _affine(backbone: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return kernel [3, 3] and bias [3] of a backbone's scaling, found by asking it."""
-    modules = [module for module in vars(keras.applications).values() if inspect.ismodule(module)]
-    preprocess_input = next(module.preprocess_input for module in modules if hasattr(module, backbone))
+    preprocess_input = sys.modules[getattr(keras.applications, backbone).__module__].preprocess_input
     colours = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).astype(np.float32)
     black, *primaries = preprocess_input(colours[:, None, None])[:, 0, 0]
     kernel = np.array([(primary - black) / 2 for primary in primaries], np.float32)  # [-1, 1] is 2 wide

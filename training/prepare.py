@@ -58,10 +58,9 @@ def prepare(
         If there is something in the folder.
     """
     if run_dir.is_dir() and any(run_dir.iterdir()):
-        raise ConfigurationError(
-            f"{run_dir} is not empty. Name another folder for the run, or go on with this one: "
-            f"scenery train --resume {run_dir}"
-        )
+        begun = (run_dir / ORIGIN_FILE).is_file()
+        hint = f", or go on with this one: scenery train --resume {run_dir}" if begun else ""
+        raise ConfigurationError(f"{run_dir} is not empty. Name another folder for the run{hint}.")
     run_dir.mkdir(parents=True, exist_ok=True)
     table.to_csv(run_dir / SPLIT_FILE, index=False)
     data = dataclasses.replace(data, images_base_path=data.images_base_path.resolve())
@@ -88,10 +87,11 @@ def read_prepared(run_dir: Path) -> Prepared:
             f"{run_dir} is no run that can go on: {ORIGIN_FILE} is missing. Name a folder that "
             "`scenery train` began, or begin anew without --resume."
         )
+    data = load_data_config(run_dir / DATA_FILE)
     prepared = Prepared(
-        load_data_config(run_dir / DATA_FILE),
+        data,
         load_training_config(run_dir / TRAINING_FILE),
-        pd.read_csv(run_dir / SPLIT_FILE),
+        dataset.read_cells(run_dir / SPLIT_FILE, data),
         json.loads((run_dir / ORIGIN_FILE).read_text()),
     )
     try:

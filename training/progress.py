@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
+from training.history import draw
+
 BOARD_FOLDER = "tensorboard"
 CURVES_FILE = "curves.png"
 
@@ -22,9 +24,13 @@ class Board:
         """Write a row of the history."""
         with self._writer.as_default(step=epoch + 1):
             for name, value in row.items():
-                if not isinstance(value, str):
+                if isinstance(value, float):
                     tf.summary.scalar(name, value)
         self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
 
 
 def draw_curves(history: pd.DataFrame, run_dir: Path) -> None:
@@ -32,10 +38,5 @@ def draw_curves(history: pd.DataFrame, run_dir: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "binary_accuracy"), strict=True):
-        axes.plot(history.index + 1, history[name], label="training")
-        axes.plot(history.index + 1, history[f"val_{name}"], label="validation")
-        axes.axvline((history["phase"] == "head").sum() + 0.5, color="grey", linestyle=":", label="fine-tuning begins")
-        axes.set(xlabel="epoch", title=name.replace("_", " "))
-        axes.legend()
+    draw(figure, history)
     figure.savefig(run_dir / CURVES_FILE)

@@ -16,11 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scenery.files import replace_text
 from training import dataset
 from training.dataset import Part, Samples
 
 FILE_NAME = "run.json"
 SCORES_FILE = "scores.csv"
+"""The score of every photo: its name, its part, and a column for each label."""
+SCORE_PREFIX = "score_"
+"""Before a label: the name of its column of scores."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,7 @@ class Run:
 
     def write(self, run_dir: Path) -> None:
         """Write ``run.json`` into a run folder."""
-        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-        (run_dir / FILE_NAME).write_text(text)
+        replace_text(run_dir / FILE_NAME, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, run_dir: Path) -> Run:

@@ -76,7 +76,7 @@ def _of_run(folder: Path) -> Scorer:
     from scenery import preprocess
 
     run = Run.read(folder)
-    network = keras.models.load_model(folder / run.model_path, compile=False)
+    network = keras.models.load_model(folder / run.model_path, compile=False, safe_mode=True)
     height, width = run.size
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]

@@ -7,34 +7,32 @@ To what :mod:`training.prepare` wrote, it adds:
 ``scores.csv``        the score of every photo for every label
 ``golden/``           some test photos and the scores they got, for whoever checks a served copy
 ``history.csv``       loss and accuracy of every epoch; ``curves.png`` draws them, ``tensorboard/`` has them too
-``report.html``, ``model_card.md``, ``evaluation.json``    how good it is: see :mod:`training.evaluation`
 """
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import tensorflow as tf
 
+from scenery.errors import ConfigurationError
 from scenery.files import replace_text
+from scenery.locks import alone
 from training import calibration, metrics
 from training.dataset import PARTS, Part
-from training.evaluation.evaluate import evaluate_run
 from training.feed import Feed, open_feed
 from training.fit import BEST_FILE, CHECKPOINTS, fit
-from training.network import SCORES, build_network
+from training.network import SCORES, build_network, choose_trained
 from training.prepare import Prepared, read_prepared
 from training.progress import draw_curves
-from training.run import SCORES_FILE, Run, write_golden
+from training.run import FILE_NAME, SCORE_PREFIX, SCORES_FILE, Run, write_golden
 
 HELD_OUT: tuple[Part, ...] = ("validation", "test")
 
@@ -43,46 +41,59 @@ GOLDEN_PHOTOS = 16
 Floats = npt.NDArray[np.float32]
 
 
-def train(run_dir: Path) -> Run:
-    """Train, calibrate and evaluate what ``run_dir`` was prepared for; progress goes to standard output.
+def train(run_dir: Path, prepared: Prepared | None = None) -> Run:
+    """Train and calibrate what ``run_dir`` was prepared for; progress goes to standard output.
 
-    A training that was killed goes on after its last epoch, and comes to the same result.
+    A training that was killed goes on after its last epoch, and comes to the same result; one that is
+    complete is left as it is.
+
+    Parameters
+    ----------
+    prepared
+        What the folder holds, from whoever wrote it just now; else it is read, and its photos verified.
 
     Raises
     ------
     ConfigurationError, DataError
-        If the folder was not prepared, a photo cannot be decoded, or there is no such backbone.
+        If the folder was not prepared, another process trains it, a photo cannot be decoded, or there is no such
+        backbone.
     """
-    started = time.time()
-    prepared = read_prepared(run_dir)
+    busy = ConfigurationError(f"Another process trains {run_dir}. Wait for it, or end it.")
+    with alone(run_dir / ".lock", busy) if run_dir.is_dir() else nullcontext():
+        if _is_complete(run_dir):
+            return Run.read(run_dir)
+        return _train(run_dir, prepared or read_prepared(run_dir))
+
+
+def _is_complete(run_dir: Path) -> bool:
+    return (run_dir / FILE_NAME).is_file() and not (run_dir / CHECKPOINTS).is_dir()
+
+
+def _train(run_dir: Path, prepared: Prepared) -> Run:
     keras.utils.set_random_seed(prepared.training.seed)
     tf.config.experimental.enable_op_determinism()
-    parts = prepared.parts
+    config, parts = prepared.training, prepared.parts
     with ExitStack() as stack:
-        feeds = {part: stack.enter_context(open_feed(part, parts[part], prepared.data, run_dir)) for part in PARTS}
-        history = _trained(prepared, feeds, run_dir)
+        with _precision(config.mixed_precision):
+            network = _build(prepared)
+            choose_trained(network, head_only=False, frozen_until=config.frozen_until)  # before photos cost time
+            feeds = {part: stack.enter_context(open_feed(part, parts[part], prepared.data, run_dir)) for part in PARTS}
+            history = fit(network, feeds["train"], feeds["validation"], config, run_dir)
         network, scores = _calibrated(prepared, feeds, run_dir)
     network.save(run_dir / prepared.training.model_path)
-    run = _record(prepared, scores, time.time() - started)
-    run.write(run_dir)
     _write_scores(prepared, scores, run_dir)
     write_golden(run_dir, parts["test"].paths[:GOLDEN_PHOTOS], scores["test"])
     draw_curves(history, run_dir)
-    evaluate_run(run_dir)
+    run = _record(prepared, scores, float(history["seconds"].sum()))
+    run.write(run_dir)  # what says that the rest is there
     _forget_checkpoints(run_dir)
     return run
 
 
 def _forget_checkpoints(run_dir: Path) -> None:
     """Remove what only a training that goes on needs."""
+    (run_dir / BEST_FILE).unlink(missing_ok=True)
     shutil.rmtree(run_dir / CHECKPOINTS)
-    (run_dir / BEST_FILE).unlink()
-
-
-def _trained(prepared: Prepared, feeds: dict[Part, Feed], run_dir: Path) -> pd.DataFrame:
-    with _precision(prepared.training.mixed_precision):
-        network = _build(prepared)
-        return fit(network, feeds["train"], feeds["validation"], prepared.training, run_dir)
 
 
 def _build(prepared: Prepared) -> Any:
@@ -106,10 +117,7 @@ def _calibrated(prepared: Prepared, feeds: dict[Part, Feed], run_dir: Path) -> t
     network = _build(prepared)
     network.load_weights(run_dir / BEST_FILE)
     raw = network.predict(feeds["validation"].batches(prepared.training), verbose=0)
-    found = calibration.fit(prepared.parts["validation"].targets, raw)
-    last = network.get_layer(SCORES)
-    kernel, bias = last.get_weights()
-    last.set_weights([kernel * found.scale, bias * found.scale + found.shift])
+    calibration.fold(calibration.fit(feeds["validation"].targets, raw), network.get_layer(SCORES))
     return network, {part: network.predict(feeds[part].batches(prepared.training), verbose=0) for part in PARTS}
 
 
@@ -132,7 +140,7 @@ def _record(prepared: Prepared, scores: dict[Part, Floats], seconds: float) -> R
 
 def _write_scores(prepared: Prepared, scores: dict[Part, Floats], run_dir: Path) -> None:
     """Write the score of every photo for every label, in the table's order."""
-    columns = [f"score_{label}" for label in prepared.data.targets]
+    columns = [f"{SCORE_PREFIX}{label}" for label in prepared.data.targets]
     told = prepared.table[[prepared.data.image_name_col, "part"]].copy()
     told[columns] = np.nan
     for part in PARTS:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from proxy.client.record import NotAnsweredError, not_answered
+from scenery import contract
 
 STDIN: Final = "-"
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-"""What a folder's photos end in, in any case. A file that is named itself may end in anything."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Photo]:
         if argument == STDIN:
             yield Photo(STDIN, sys.stdin.buffer.read)
         elif os.path.isdir(argument):
-            yield from _or_missing(argument, _below(argument), f"has no photo: no {' '.join(SUFFIXES)}")
+            yield from _or_missing(argument, _below(argument), f"has no photo: no {' '.join(contract.PHOTO_SUFFIXES)}")
         elif has_magic(argument) and not os.path.lexists(argument):
             yield from _or_missing(argument, _matching(argument), "matches no file")
         else:
@@ -60,7 +59,7 @@ def _below(folder: str) -> Iterator[Photo]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path)
-        elif entry.name.lower().endswith(SUFFIXES):
+        elif entry.name.lower().endswith(contract.PHOTO_SUFFIXES):
             yield _file(entry.path)
 
 

@@ -48,6 +48,7 @@ def _answer(document: Any) -> Answer:
             labels=photo["labels"],
             top_index=photo["top"]["index"],
             top_label=photo["top"]["label"],
+            thresholds={},
             source=photo["labels_from"],
         ),
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from urllib.parse import unquote, urlencode
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, ProxyError, SSLError
@@ -18,6 +16,7 @@ from proxy.client.record import Answer, Ask, UnreachableError, not_answered
 from proxy.deadline import HEADER, Deadline
 from proxy.problems import RETRY_AFTER_SECONDS
 from scenery.errors import ConfigurationError
+from scenery.web_proxy import pool_for
 
 _LEAST_SECONDS = 0.001
 """urllib3 takes no timeout of 0."""
@@ -48,7 +47,7 @@ def over_http(
     address = _checked(proxy_url)
     wanted = {key: value for key, value in (("version", version), ("label", label)) if value is not None}
     query = f"?{urlencode(wanted)}" if wanted else ""
-    with _manager(address, connections) as manager:
+    with pool_for(address.url, maxsize=connections, retries=False) as manager:
         yield _asking(manager, address.url.rstrip("/") + PATH + query, proxy_url, _headers(api_key))
 
 
@@ -82,24 +81,6 @@ def _headers(api_key: str | None) -> dict[str, str]:
     if not (api_key.isascii() and api_key.isprintable() and " " not in api_key and api_key):
         raise ConfigurationError("The API key is empty, or has characters that no key has. Copy it again, whole.")
     return headers | {"Authorization": f"Bearer {api_key}"}
-
-
-def _manager(address: urllib3.util.Url, connections: int) -> urllib3.PoolManager:
-    """Return the pool of connections; by way of the environment's web proxy if that is for such addresses."""
-    host = address.host or ""
-    web_proxy = None if _is_loopback(host) or proxy_bypass(host) else getproxies().get(str(address.scheme))
-    if web_proxy is None:
-        return urllib3.PoolManager(maxsize=connections, retries=False)
-    auth = urllib3.util.parse_url(web_proxy).auth
-    headers = urllib3.make_headers(proxy_basic_auth=unquote(auth)) if auth else None
-    return urllib3.ProxyManager(web_proxy, proxy_headers=headers, maxsize=connections, retries=False)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _failure(error: HTTPError, proxy_url: str) -> Exception:

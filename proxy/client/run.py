@@ -15,12 +15,12 @@ import click
 
 from proxy.client.asking import Asking
 from proxy.client.found import STDIN, Photo, find_photos
-from scenery.in_order import in_order
 from proxy.client.output import FormatName, IfExists, Output, open_output
 from proxy.client.record import Ask
 from proxy.client.tally import Tally, shown_progress
 from proxy.client.view import View
 from scenery.errors import ConfigurationError
+from scenery.in_order import in_order
 
 KEY_VARIABLE: Final = "SCENERY_API_KEY"
 

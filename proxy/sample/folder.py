@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, timezone
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +20,9 @@ from scenery.sample import ANSWER, PICTURE, REASONS, Name, Reason, names_in, par
 
 UNIFORM_SHARE = 0.2
 """Of the room, for photos that chance drew; unsure ones have the rest and cannot crowd them out."""
+
+SEEN_SECONDS = 1.0
+"""How long a look into the folder stands for the next ones."""
 
 _LOCK = ".lock"
 _STAGED = ".new"
@@ -69,12 +76,28 @@ class Folder:
     """Pairs of a picture and what a model said of it; safe to share by any number of processes."""
 
     def __init__(self, path: Path, bounds: Bounds) -> None:
+        """Name the folder; nothing is looked at, and :func:`prepare` makes it.
+
+        Parameters
+        ----------
+        path
+            Of the folder, which is the sample's alone.
+        bounds
+            Of all processes together; each must be told the same.
+        """
         self._path = path
         self._bounds = bounds
+        self._looked_at = -math.inf
+        self._seen: list[Name] = []
 
     def has_room(self, name: Name) -> bool:
-        """Tell whether a photo would stay, if it were kept now; raises ``OSError``."""
-        draws = [other.draw for other in names_in(self._path) if other.reason == name.reason]
+        """Tell whether a photo would stay, if it were kept now, as far as is known; raises ``OSError``.
+
+        Most photos that come while there are enough are passed over by this, so the folder is listed once a second.
+        """
+        if time.monotonic() - self._looked_at > SEEN_SECONDS:
+            self._seen, self._looked_at = names_in(self._path), time.monotonic()
+        draws = [other.draw for other in self._seen if other.reason == name.reason]
         return len(draws) + 1 <= self._bounds.share(name.reason)[0] or name.draw < max(draws, default="")
 
     def add(self, name: Name, picture: bytes, answer: str) -> Outcome:
@@ -88,8 +111,8 @@ class Folder:
             If it cannot be written; nothing of it stays.
         """
         with self._alone():
-            self._tidy(name.day)
-            twin = self._twin(picture)
+            names = names_in(self._path)
+            twin = self._twin(names, picture)
             if twin is not None and (twin.reason == "uniform" or name.reason == "unsure"):
                 return "known"
             try:
@@ -100,7 +123,8 @@ class Folder:
                 raise
             if twin is not None:
                 remove(self._path, twin)
-            self._shrink(name.reason)
+                names.remove(twin)
+            self._shrink([*names, name], name.reason)
             return "kept" if (self._path / f"{name}{ANSWER}").exists() else "passed-over"
 
     def tidy(self, today: date) -> None:
@@ -108,7 +132,7 @@ class Folder:
         with self._alone():
             self._tidy(today)
             for reason in REASONS:
-                self._shrink(reason)
+                self._shrink(names_in(self._path), reason)
 
     def _alone(self) -> AbstractContextManager[None]:
         busy = StackError(f"Another process holds {self._path / _LOCK}. Wait until it ends.")
@@ -126,19 +150,19 @@ class Folder:
             if name_of is not None and (is_staged or (file.suffix == PICTURE and name_of not in known)):
                 file.unlink(missing_ok=True)
 
-    def _twin(self, picture: bytes) -> Name | None:
+    def _twin(self, names: Iterable[Name], picture: bytes) -> Name | None:
         """Return the photo that looks the same to the last bit: the same file gives the same small picture."""
-        for name in names_in(self._path):
+        for name in names:
             with suppress(FileNotFoundError):  # somebody takes it at this moment
                 file = self._path / f"{name}{PICTURE}"
                 if file.stat().st_size == len(picture) and file.read_bytes() == picture:
                     return name
         return None
 
-    def _shrink(self, reason: Reason) -> None:
+    def _shrink(self, names: Iterable[Name], reason: Reason) -> None:
         most, most_bytes = self._bounds.share(reason)
         photos, used = 0, 0
-        for name in sorted(names_in(self._path), key=lambda each: each.draw):
+        for name in sorted(names, key=lambda each: each.draw):
             if name.reason == reason:
                 photos, used = photos + 1, used + self._bytes(name)
                 if photos > most or used > most_bytes:
@@ -155,7 +179,7 @@ class Folder:
         staged = self._staged(path)
         with open(staged, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as stream:
             stream.write(content)
-        midnight = datetime.combine(name.day, time(), timezone.utc).timestamp()
+        midnight = datetime.combine(name.day, time_of_day(), timezone.utc).timestamp()
         os.utime(staged, (midnight, midnight))
         staged.replace(path)
 

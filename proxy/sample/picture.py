@@ -7,6 +7,7 @@ import io
 from PIL import Image
 
 from proxy.header import read_header
+from scenery import contract
 
 LONGEST_SIDE = 400
 """In pixels: enough for the network, which sees 224, and for a person to label it."""
@@ -14,7 +15,6 @@ LONGEST_SIDE = 400
 MAX_PIXELS = 25_000_000
 """Of a larger photo nothing is kept: the proxy would need 100 MB and more to unpack it."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 _QUALITY = 85
 
 
@@ -29,7 +29,7 @@ def made_small(photo: bytes) -> bytes:
     header = read_header(photo)
     if header is None or header.width * header.height > MAX_PIXELS:
         raise ValueError(f"It is not kept for what its header says: {header}")
-    with Image.open(io.BytesIO(photo), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(photo), formats=contract.PHOTO_FORMATS) as image:
         image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # a JPEG is decoded no larger than needed
         small = image.convert("RGB")
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

@@ -22,6 +22,10 @@ MAX_PHOTOS = 16
 MAX_BYTES = 32 * 2**20
 """What may wait, in each worker."""
 
+REST = 9
+"""After each photo the thread rests so many times as long as it worked: it has a tenth of a core at most, because
+requests wait while it holds Python's lock."""
+
 TIDY_SECONDS = 3600.0
 """How often old photos are looked for, whether new ones come or not."""
 
@@ -30,6 +34,17 @@ class Sample:
     """Keeps photos of one application, in threads that start at once: make it after the fork."""
 
     def __init__(self, folder: Folder, figures: Figures, margin: float, uniform_percent: float) -> None:
+        """Start to tidy the folder, and to wait for photos.
+
+        Parameters
+        ----------
+        figures
+            Counts what became of the chosen photos.
+        margin
+            How unsure a photo must be to be kept, in [0, 1]; see :func:`scenery.sample.sureness`.
+        uniform_percent
+            Of all photos, kept whatever their scores, in [0, 100].
+        """
         self._folder = folder
         self._figures = figures
         self._margin = margin
@@ -49,7 +64,9 @@ class Sample:
     def _keep_all(self) -> None:
         while True:
             chosen = self._waiting.take()
+            begun = time.thread_time()
             self._figures.sampled(chosen.reason, self._keep(chosen))
+            time.sleep(REST * (time.thread_time() - begun))
 
     def _keep(self, chosen: Chosen) -> str:
         """Keep a photo; returns what became of it."""

@@ -32,7 +32,7 @@ def network(run_dir):
     return keras.models.load_model(run_dir / "best.keras")
 
 
-def test_the_signatures_keep_the_contract(session_and_signatures, run_dir):
+def test_the_signatures_keep_the_contract(session_and_signatures):
     """Names, types and shapes are those that clients were promised."""
     _, signatures = session_and_signatures
 
@@ -51,7 +51,7 @@ def test_the_signatures_keep_the_contract(session_and_signatures, run_dir):
     assert shapes(classify.outputs) == shapes(pixels.outputs) == scores
     assert shapes(pixels.inputs) == {"image": ("uint8", [-1, 96, 96, 3])}
     assert shapes(describe.inputs) == {}
-    card = {"model_card": ("string", [])} if (run_dir / "model_card.md").exists() else {}
+    card = {"model_card": ("string", [])}
     assert shapes(describe.outputs) == card | {
         "labels": ("string", [4]),
         "thresholds": ("float32", [4]),
@@ -197,9 +197,48 @@ def test_folding_keeps_the_function():
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
 
 
-def test_a_norm_that_cannot_be_folded_is_refused():
-    """A batch normalisation of its own is an error with a cure, not a wrong model."""
+def test_a_bias_before_the_norm_is_folded_too():
+    """As in ResNet: the convolution has a bias of its own, and a norm may lack scale or centre."""
+    keras.utils.set_random_seed(1)
     inputs = keras.Input((8, 8, 3))
-    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(inputs)))
-    with pytest.raises(ExportError, match="cannot be folded"):
-        freeze(network, (8, 8))
+    x = keras.layers.Conv2D(6, 3)(inputs)
+    x = keras.layers.BatchNormalization(scale=False)(x)
+    x = keras.layers.Conv2D(6, 1)(x)
+    network = keras.Model(inputs, keras.layers.BatchNormalization(center=False)(x))
+    for layer in network.layers:
+        layer.set_weights([np.random.default_rng(2).uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
+    images = np.random.default_rng(3).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    folded = fold_batch_norms(network)
+    np.testing.assert_allclose(folded(images), network(images, training=False), rtol=1e-4)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+
+
+def test_a_norm_that_follows_no_convolution_stays():
+    """Networks that normalise before they convolve, or after an activation, are the same function, too."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 3, activation="relu")(keras.layers.BatchNormalization(name="first")(inputs))
+    network = keras.Model(inputs, keras.layers.BatchNormalization(name="second")(x))
+    for layer in network.layers:
+        layer.set_weights([np.random.default_rng(2).uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
+    images = np.random.default_rng(3).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    folded = fold_batch_norms(network)
+    np.testing.assert_allclose(folded(images), network(images, training=False), rtol=1e-4)
+    assert {layer.name for layer in folded.layers} >= {"first", "second"}
+
+
+@pytest.mark.parametrize("backbone", ["ResNet50", "EfficientNetB0"])
+def test_other_backbones_are_exported_as_well(backbone):
+    """Frozen, with operations that the gate allows, they score as the trained network does."""
+    from export.gate.operations import allowed
+    from training.config import TrainingConfig
+    from training.network import build_network
+
+    config = TrainingConfig(False, 4, 1, 1e-4, Path("m.keras"), backbone=backbone, backbone_weights="random")
+    network = build_network((32, 32), 3, config)
+    frozen = freeze(network, (32, 32))
+    assert {node.op for node in frozen.graph_def.node} <= allowed()
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.import_graph_def(frozen.graph_def, name="")
+        scores = session.run(frozen.output_name, {frozen.input_name: images})
+    np.testing.assert_allclose(scores, network(images / np.float32(127.5) - 1, training=False), atol=1e-5)

@@ -14,11 +14,14 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from export.fetch_command import fetch_model
+from export.part import Part
 from scenery.errors import ConfigurationError, ExportError
 from tests.processes import free_ports
 
@@ -44,6 +47,7 @@ class Site:
     """After how many bytes the connection is cut, request by request; then no more."""
     statuses: list[int] = field(default_factory=list)
     """Errors that come first, request by request."""
+    retry_after: str | None = None
     location: str | None = None
     is_chunked: bool = False
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -67,7 +71,8 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if site.location is not None:
                 return self._say(302, Location=site.location, Content_Length="0")
             if site.statuses:
-                return self._say(site.statuses.pop(0), Content_Length="0")
+                told = {"Retry_After": site.retry_after} if site.retry_after else {}
+                return self._say(site.statuses.pop(0), Content_Length="0", **told)
             begin, size = site.begin(self.headers), len(site.content)
             if begin >= size > 0:
                 return self._say(416, Content_Range=f"bytes */{size}", Content_Length="0")
@@ -171,6 +176,7 @@ def test_the_tutorials_spellings(site, tmp_path):
         (["no address", "DIGEST", "PATH"], "must be like https://host/file"),
         (["http://anna:secret@host/file", "DIGEST", "PATH"], "a user's name"),
         (["URL", "DIGEST", "FOLDER"], "is a folder. Name a file"),
+        (["URL", "DIGEST", "/", "--unpack", "--replace"], "cannot take the place of /"),
         (["URL", "DIGEST", "FOLDER/models/scenery/2", "--unpack"], "scenery publish"),
         (["URL", "DIGEST", "FOLDER/models/scenery/2/assets/x"], "scenery publish"),
         (["--config", "FOLDER/none.yaml"], "cannot be read"),
@@ -419,7 +425,7 @@ def test_an_archive_becomes_a_folder(site, tmp_path, archive):
     assert f"scenery publish {path}" in told
     files = {each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()}
     assert files == MODEL
-    assert left_over(tmp_path) == [".model.sha256", "model"]
+    assert left_over(tmp_path) == [".model.fetched.json", "model"]
     assert fetched(site.url, sha256(archive), path, "--unpack")["is_new"] is False
 
 
@@ -442,7 +448,9 @@ def test_an_archive_becomes_a_folder(site, tmp_path, archive):
         (tarred(MODEL, "w")[:515], "is damaged"),
         (zipped(MODEL)[:-20], "is damaged"),
         (b"no archive at all", "is damaged"),
-        (tarred({"saved_model.pb": b"1", "saved_model.pb/x": b"2"}), "cannot be unpacked"),
+        (tarred({"saved_model.pb": b"1", "saved_model.pb/x": b"2"}), "'saved_model.pb' twice, or as a file and"),
+        (tarred({"saved_model.pb": b"1", "saved_model.pb/x/y": b"2"}), "twice, or as a file and as a folder"),
+        (tarred(MODEL, name="saved_model.pb"), "'saved_model.pb' twice"),
         (tarred({"photo.jpg": b"x"}), "neither a SavedModel .* Received: photo.jpg"),
         (tarred({}), "Received: nothing"),
     ],
@@ -451,10 +459,10 @@ def test_an_archive_that_must_not_be_unpacked_leaves_nothing(site, tmp_path, arc
     """Whatever it holds, nothing lands elsewhere, the folder does not appear, and an old one stays."""
     site.content = archive
     path = tmp_path / "inner" / "model"
-    for before in ([], ["old"]):
+    for before in ([], ["run.json"]):
         if before:
             path.mkdir()
-            (path / "old").touch()
+            (path / "run.json").touch()
         with pytest.raises(ExportError, match=message):
             run(site.url, sha256(archive), path, "--unpack", "--replace", "--max-bytes", 10**6)
         assert [each.name for each in path.glob("*")] == before
@@ -473,3 +481,158 @@ def test_a_folder_is_replaced_on_demand_only(site, tmp_path):
     assert (path / "saved_model.pb").exists()
     fetched(site.url, sha256(site.content), path, "--unpack", "--replace")
     assert [each.name for each in path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_is_named_by_dots(site, tmp_path, monkeypatch):
+    """``.`` is the folder that it leads to: it is there, and is no model."""
+    monkeypatch.chdir(tmp_path)
+    for arguments, message in (([], "Add --replace"), (["--replace"], "is no model's own folder")):
+        (tmp_path / "mine").touch()
+        with pytest.raises(ConfigurationError, match=message):
+            run(site.url, DIGEST, ".", "--unpack", *arguments)
+    assert (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("inside", ["1/saved_model.pb", "photo.jpg", "deeper/run.json"])
+def test_what_is_no_model_is_never_replaced(site, tmp_path, inside):
+    """``--replace`` is no way to lose versions, or a folder of anything else; nothing is fetched for it."""
+    file = tmp_path / "scenery" / inside
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.raises(ConfigurationError, match=r"is no model's own folder.*Name a folder that does not exist"):
+        run(site.url, DIGEST, tmp_path / "scenery", "--unpack", "--replace")
+    assert file.exists()
+    assert not site.asked
+
+
+def test_a_folder_of_versions_stays_even_with_a_model_in_it(site, tmp_path):
+    """A stray ``saved_model.pb`` beside versions makes them no model."""
+    (tmp_path / "scenery" / "1").mkdir(parents=True)
+    (tmp_path / "scenery" / "saved_model.pb").touch()
+    with pytest.raises(ConfigurationError, match="is no model's own folder"):
+        run(site.url, DIGEST, tmp_path / "scenery", "--unpack", "--replace")
+
+
+@pytest.fixture
+def placed(site, tmp_path):
+    """A folder made of an archive; the server has another one by now. Returns the folder and the first digest."""
+    site.content = tarred(MODEL)
+    first = sha256(site.content)
+    fetched(site.url, first, tmp_path / "model", "--unpack")
+    site.content, site.etag = tarred({"run.json": b"{}"}), '"two"'
+    site.asked.clear()
+    return tmp_path / "model", first
+
+
+@pytest.mark.parametrize("change", ["changed", "added", "removed"])
+def test_a_folder_that_was_changed_is_not_what_was_fetched(site, placed, change):
+    """Each file is held against its own SHA-256, so a damaged model is never called verified."""
+    path, first = placed
+    assert fetched(site.url, first, path, "--unpack")["is_new"] is False
+    if change == "removed":
+        (path / "variables/x").unlink()
+    else:
+        (path / ("variables/x" if change == "changed" else "variables/y")).write_bytes(b"2")
+    with pytest.raises(ConfigurationError, match="or changed since"):
+        run(site.url, first, path, "--unpack")
+
+
+@pytest.mark.parametrize("breaks_at", ["old", "model"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before it", "after it"])
+def test_ctrl_c_between_the_last_steps_loses_nothing(site, placed, monkeypatch, breaks_at, is_done):
+    """At whichever rename it comes, the old folder is there whole, or the new one."""
+    path, _ = placed
+    rename = Path.rename
+
+    def interrupted(source: Path, target: Path) -> Path:
+        if not target.name.endswith(breaks_at) or source.name == ".model.old":
+            return rename(source, target)
+        if is_done:
+            rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert run(site.url, sha256(site.content), path, "--unpack", "--replace").exit_code == 1
+    monkeypatch.undo()
+    is_new = breaks_at == "model" and is_done
+    assert (path / "run.json").exists() is is_new
+    assert (path / "saved_model.pb").exists() is not is_new
+    assert not {".model.old", ".model.unpacking"} & set(left_over(path.parent))
+
+
+def test_a_kill_between_the_renames_is_mended_by_the_next_call(site, placed):
+    """The folder that was moved aside is given back before anything else, and is known as what it is."""
+    path, first = placed
+    path.rename(path.with_name(".model.old"))
+    assert fetched(site.url, first, path, "--unpack")["is_new"] is False
+    assert (path / "saved_model.pb").exists()
+    assert not site.asked
+
+
+def test_a_kill_after_the_renames_is_mended_by_the_next_call(site, placed):
+    """The new folder is verified by its note, and the old one goes."""
+    path, first = placed
+    path.with_name(".model.old").mkdir()
+    assert fetched(site.url, first, path, "--unpack")["is_new"] is False
+    assert not path.with_name(".model.old").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "waited"), [("0.5", 0.001), ("7", 7.0), ("999999", 60.0), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.001)]
+)
+def test_a_busy_server_is_left_alone_as_long_as_it_asks(site, tmp_path, monkeypatch, said, waited):
+    """Its Retry-After counts, up to a minute; what cannot be read, or is over, does not."""
+    waits = []
+    monkeypatch.setattr("export.download.time", SimpleNamespace(sleep=waits.append))
+    site.statuses, site.retry_after = [503], said
+    fetched(site.url, DIGEST, tmp_path / "model.bin")
+    assert waits == [pytest.approx(waited, abs=0.01)]
+
+
+def test_a_part_that_turns_out_to_be_whole_is_not_fetched_again(site, tmp_path):
+    """A server that did not say the size says that there is no more; the bytes are verified, not dropped."""
+    path = tmp_path / "model.bin"
+    part = Part(path, DIGEST)
+    part.start(site.url, site.etag, None)
+    part.file.write_bytes(CONTENT)
+    fetched(site.url, DIGEST, path)
+    assert ranges(site) == [f"bytes={len(CONTENT)}-"]
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_host_that_nobody_knows_is_told_at_once(tmp_path, monkeypatch):
+    """It says that the name is the trouble; a file that did not come whole would be another matter."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr("export.download.time", None)
+    with pytest.raises(ExportError, match=r"Failed to resolve 'model\.invalid'.* Correct the address"):
+        run("http://model.invalid/model.bin", DIGEST, tmp_path / "model.bin")
+
+
+def test_a_key_in_the_address_is_shown_to_nobody(site, tmp_path):
+    """The query is sent, but is in no message and no file; a new one goes on with the same part."""
+    site.cuts = [300_000] + [0] * 5
+    path = tmp_path / "model.bin"
+    with pytest.raises(ExportError) as caught:
+        run(f"{site.url}?key=secret", DIGEST, path)
+    note = tmp_path / "model.bin.part.json"
+    assert "secret" not in str(caught.value) + note.read_text()
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    site.asked.clear()
+    fetched(f"{site.url}?key=another", DIGEST, path)
+    assert site.asked[0]["If-Range"] == '"one"'
+
+
+def test_a_web_proxy_is_told_who_asks(site, tmp_path, monkeypatch):
+    """The user's name and password in the variable are sent to the web proxy."""
+    monkeypatch.setenv("http_proxy", site.url.replace("http://", "anna:secret@"))
+    fetched("http://model.invalid/model.bin", DIGEST, tmp_path / "model.bin")
+    assert site.asked[0]["proxy-authorization"] == "Basic YW5uYTpzZWNyZXQ="
+
+
+def test_each_address_on_the_way_has_its_own_web_proxy(site, tmp_path, monkeypatch):
+    """A redirect from a host that is asked itself to one that is not goes by way of the web proxy."""
+    monkeypatch.setenv("http_proxy", site.url)
+    site.location = "http://model.invalid/model.bin"
+    with pytest.raises(ExportError, match="more than 5 redirects"):
+        run(site.url, DIGEST, tmp_path / "model.bin")
+    assert [headers["Host"] for headers in site.asked[1:]] == ["model.invalid"] * 5

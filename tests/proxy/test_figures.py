@@ -100,7 +100,7 @@ def test_applications_of_one_process_count_apart():
     """Each application has figures of its own."""
     one, other = Figures(), Figures()
     scored = Scored(3, (0.9,), seconds=0.02)
-    one.answered("canary", scored, Labelling({"beach": 0.9}, ["beach"], 0, "beach"))
+    one.answered("canary", scored, Labelling({"beach": 0.9}, ["beach"], 0, "beach", {"beach": 0.5}))
     other.failed("stable", 3, "model-server-failed")
     assert photos(one.page().decode()) == {("canary", "3", "ok"): 1}
     assert photos(other.page().decode()) == {("stable", "3", "model-server-failed"): 1}

@@ -53,6 +53,16 @@ def test_keys_are_in_the_document_if_they_are_needed(tmp_path):
     assert "security" not in document["paths"]["/healthz"]["get"]
 
 
+def test_the_ways_to_refuse_are_in_the_document():
+    """Whoever sends photos reads there by which headers none of them is kept; other requests have no such headers."""
+    with create_app(Settings()).test_client() as client:
+        paths = client.get("/openapi.json").json["paths"]
+    refusing = {"Cache-Control", "Sec-GPC", "DNT"}
+    for path in ("/v1/classify", "/scorefile/"):
+        assert refusing <= {each["name"] for each in paths[path]["post"]["parameters"]}
+    assert not refusing & {each["name"] for each in paths["/v1/model"]["get"]["parameters"]}
+
+
 @pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 def test_swagger_ui_shows_the_document_and_asks_nobody_else(proxied):
     """The page at /docs/ lists every request, from files of this server, and its own policy stops nothing."""

@@ -6,10 +6,12 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from datetime import date, datetime, time, timedelta, timezone
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -23,7 +25,7 @@ from proxy.labels import Description, label_scores
 from proxy.sample import choice
 from proxy.sample.folder import Bounds, Folder, prepare
 from proxy.sample.picture import LONGEST_SIDE, MAX_PIXELS, made_small
-from proxy.sample.sample import MAX_BYTES, Sample
+from proxy.sample.sample import MAX_BYTES, TIDY_SECONDS, Sample
 from proxy.settings import Settings
 from scenery.errors import ConfigurationError
 from scenery.sample import ANSWER, PICTURE, Answer, Name, names_in, parse_answer, text_of
@@ -218,6 +220,38 @@ def test_of_too_many_photos_chance_keeps_some(tmp_path):
     assert draws(tmp_path, "uniform") == sorted(order)[:2]
     assert not folders[0].has_room(Name(TODAY, "unsure", "f" * 16)), "it need not be made small to be passed over"
     assert folders[0].has_room(Name(TODAY, "unsure", "0" * 16))
+
+
+def test_photos_that_are_passed_over_cost_next_to_nothing(tmp_path, monkeypatch):
+    """However many come in a second, the folder is listed once for them all, and once more for each that is kept."""
+    folder = Folder(tmp_path, Bounds(10, 10**9, 30))
+    listed = []
+    monkeypatch.setattr("proxy.sample.folder.names_in", lambda path: listed.append(path) or names_in(path))
+    monkeypatch.setattr("proxy.sample.folder.SEEN_SECONDS", 1000.0)
+    for number in range(100):
+        folder.has_room(Name(TODAY, "unsure", f"{number:016x}"))
+    assert len(listed) == 1
+    add(folder, "unsure")
+    assert len(listed) == 2
+    monkeypatch.setattr("proxy.sample.folder.SEEN_SECONDS", 0.0)
+    folder.has_room(Name(TODAY, "unsure", "0" * 16))
+    assert len(listed) == 3
+
+
+def test_the_thread_rests_longer_than_it_works(tmp_path, monkeypatch):
+    """After each photo it leaves Python's lock to the requests, nine times as long as it worked itself."""
+    rests: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds) if seconds != TIDY_SECONDS else threading.Event().wait()
+
+    monkeypatch.setattr("proxy.sample.sample.time", SimpleNamespace(thread_time=count().__next__, sleep=sleep))
+    sample = Sample(Folder(tmp_path, Bounds(10, 10**9, 30)), Figures(), 1.0, 0.0)
+    labelling = label_scores(Description(("a",), (0.5,)), (0.5,))
+    sample.offer([choice.Answered(shipped(number), 1, labelling) for number in (3, 4)])
+    wait_until(lambda: len(rests) == 2, "two photos", 20)
+    assert rests == [9, 9]
+    assert len(names_in(tmp_path)) == 2
 
 
 def test_the_room_on_disk_is_bounded(tmp_path):

@@ -165,7 +165,7 @@ def test_scorefile_takes_part_and_a_busy_shadow_does_not_hold_up_the_end(tmp_pat
 
 
 def answered(size: int) -> Answered:
-    return Answered(bytes(size), 1, Labelling({"beach": 0.9}, ["beach"], 0, "beach"), "canary")
+    return Answered(bytes(size), 1, Labelling({"beach": 0.9}, ["beach"], 0, "beach", {"beach": 0.5}), "canary")
 
 
 def test_what_waits_is_bounded_in_photos_and_bytes():

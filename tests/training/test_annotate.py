@@ -15,10 +15,11 @@ from PIL import Image
 
 from scenery.errors import ConfigurationError, DataError
 from tests.processes import PHOTOS, ROOT
+from training.annotate.app import describe
 from training.annotate.command import annotate
 from training.annotate.labelme import annotation_path, read_annotation, write_annotation
 from training.annotate.table import confirmed_rows, read_table, write_files
-from training.annotate.task import Task, open_task
+from training.annotate.task import Task, labelled_alone, open_task
 
 NAMES = ["0003.jpg", "0004.jpg", "0008.jpg"]
 LABELS = ["city", "sunset"]
@@ -259,6 +260,44 @@ def test_a_models_guess_waits_for_a_person(folder):
     assert not read_annotation(folder / NAMES[2]).flags["sunset"], "the table knows better than the model"
 
 
+def test_other_peoples_json_is_left_alone(folder):
+    """A JSON beside a photo that is no file of Labelme's is neither read as labels nor overwritten."""
+    other = annotation_path(folder / NAMES[0])
+    other.write_text('{"camera": "mine"}')
+    told = report(folder, "--prefill", ROOT / "models/scenery/1", "--tool", "none", status=1)
+    assert conflicts(told) == [("unreadable", NAMES[0])]
+    assert "no file of Labelme's. Move it away, or rename the photo" in told["conflicts"][0]["detail"]
+    with pytest.raises(DataError, match="no file of Labelme's"):
+        confirm(folder, NAMES[0])
+    assert other.read_text() == '{"camera": "mine"}'
+
+
+def test_one_command_labels_a_folder(folder, task):
+    """A second command would overwrite what the first one writes; --check writes nothing, and is let."""
+    with labelled_alone(task):
+        with pytest.raises(ConfigurationError, match=r"Another scenery annotate labels .*images"):
+            run(folder, "--tool", "none", status=1)
+        run(folder, "--check", status=1)
+
+
+def test_the_least_sure_photo_comes_first(folder, task):
+    """How sure a model is counts from a label's own threshold, so that one near 0 makes no photo unsure by itself."""
+    scores = {NAMES[0]: (0.0, 0.8), NAMES[1]: (0.0, 0.6), NAMES[2]: (0.06, 1.0)}
+    for name, (city, sunset) in scores.items():
+        told = {"city": city, "sunset": sunset, "dog": 0.5}
+        write_annotation(folder / name, {}, told, False, {"city": 0.05, "sunset": 0.5, "dog": 0.5})
+    assert [photo["name"] for photo in describe(task)["photos"]] == [NAMES[2], NAMES[1], NAMES[0]]
+
+
+def test_a_persons_list_of_labels_is_kept(folder):
+    """Other labels than those of flags.txt take their place, and the list as it was is kept and named."""
+    (folder / "flags.txt").write_text("dog\ncat\n")
+    result = CliRunner().invoke(annotate, [str(folder), "--labels", "city", "--tool", "none"])
+    assert "flags.txt had other labels; it is kept as flags.txt.bak" in result.stderr
+    assert (folder / "flags.txt.bak").read_text() == "dog\ncat\n"
+    assert "flags.txt" not in CliRunner().invoke(annotate, [str(folder), "--labels", "city", "--tool", "none"]).stderr
+
+
 def test_labelme_opens_the_task(folder, tmp_path, monkeypatch):
     """A labelme on PATH is started with the folder and the labels, and what it saved is in the table afterwards."""
     program = tmp_path / "bin" / "labelme"
@@ -304,13 +343,15 @@ def test_labels_that_cannot_be_used(folder, labels, words):
     ("text", "words"),
     [
         ("file,city\na.jpg,1\n", "no column 'name'.*--data-config"),
-        ("name,city\na.jpg,2\n", "row 2: city must be 0, 1 or empty. Received: '2'"),
-        ("name,city\na.jpg\n", "row 2: it must have 2 cells"),
-        ("name,city\na.jpg,1\na.jpg,0\n", "row 3: a.jpg is there already"),
+        ("name,city\na.jpg,2\n", "line 2: city must be 0, 1 or empty. Received: '2'"),
+        ("name,city\na.jpg\n", "line 2: 1 cells and 2 columns"),
+        ("name,city\na.jpg,1\na.jpg,0\n", "line 3: a.jpg is there already"),
+        ('name,city\n"a\nb.jpg",1\n,0\n', "line 4: name is empty"),
+        ("name,city,city\na.jpg,1,0\n", "has 2 columns 'city'. Rename"),
     ],
 )
 def test_tables_that_cannot_be_used(folder, task, text, words):
-    """A table that is none for this task is refused, with its row."""
+    """A table that is none for this task is refused, with the line that an editor shows."""
     (folder / "data.csv").write_text(text)
     with pytest.raises(DataError, match=words):
         read_table(task)

@@ -145,6 +145,19 @@ def test_undo(browser, page_of):
 
 
 @needs_browser
+def test_undo_gives_back_what_a_person_had_confirmed(browser, folder):
+    """A save of a photo that lacked a label is undone whole: the others stay confirmed, and that one unknown."""
+    write_annotation(folder / "0003.jpg", {"city": True}, None, confirmed=True)
+    with started(folder) as command, opened(browser, command) as visited:
+        visited.page.keyboard.press("Enter")
+        shows(visited.page, "0004.jpg", "2 of 3, 2 unlabelled")
+        assert len(command.known("0003.jpg").flags) == 4
+        visited.page.keyboard.press("z")
+        shows(visited.page, "0003.jpg", "1 of 3, 3 unlabelled", "city")
+        assert (command.known("0003.jpg").flags, command.known("0003.jpg").confirmed) == ({"city": True}, True)
+
+
+@needs_browser
 def test_two_people_do_not_overwrite_one_another(browser, page_of):
     """Who saves a photo that somebody else saved meanwhile is shown those labels, and nothing is overwritten."""
     with opened(browser, page_of) as one, opened(browser, page_of) as other:
@@ -227,12 +240,16 @@ def test_keys_can_be_switched_off(browser, page_of):
 
 @needs_browser
 def test_done_does_not_forget(browser, page_of):
-    """Done with labels that are not saved says so first."""
+    """Done with labels that are not saved says so first, and again if there are others since."""
     with opened(browser, page_of) as visited:
         page = visited.page
         page.keyboard.press("2")
         page.get_by_role("button", name="Done").click()
         expect(page.get_by_role("alert")).to_have_text(re.compile("Not saved yet: 0003.jpg"))
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("1")
+        page.get_by_role("button", name="Done").click()
+        expect(page.get_by_role("alert")).to_have_text(re.compile("Not saved yet: 0003.jpg, 0004.jpg"))
         page.get_by_role("button", name="Done").click()
         expect(page.get_by_role("heading", name="Done")).to_be_visible()
         assert page_of.process.wait(DEADLINE_SECONDS) == 1
@@ -301,8 +318,9 @@ def test_answers_that_cannot_be_saved(page_of):
 def test_a_port_in_use(folder, page_of):
     """A port that something listens on is told in one line."""
     port = urlsplit(page_of.url).port
-    log = folder.parent / "second.log"
-    with running("scenery", "annotate", str(folder), "--tool", "page", "--port", str(port), log=log) as second:
+    log, other = folder.parent / "second.log", folder.parent / "other"
+    shutil.copytree(folder, other)
+    with running("scenery", "annotate", str(other), "--tool", "page", "--port", str(port), log=log) as second:
         assert second.wait(DEADLINE_SECONDS) == 1
     assert f"Error: Port {port} on 127.0.0.1 cannot be used" in log.read_text()
 

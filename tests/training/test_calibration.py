@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.calibration import apply, expected_calibration_error, fit, reliability
+from training.calibration import Calibration, apply, expected_calibration_error, fit, fold, reliability
 
 RANDOM = np.random.default_rng(3)
 
@@ -61,6 +61,20 @@ def test_scores_of_exactly_0_and_1_are_mended_too():
     mended = apply(fit(targets, scores), scores)
     assert np.isfinite(mended).all()
     assert ((mended > 0) & (mended < 1)).all()
+
+
+def test_a_network_keeps_its_calibration():
+    """Folded into the last layer, it gives the scores that mending them afterwards gives."""
+    import keras
+
+    network = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(3, activation="sigmoid", bias_initializer="normal")]
+    )
+    photos = RANDOM.normal(size=(20, 5)).astype(np.float32)
+    found = Calibration(np.full(3, 0.4, np.float32), np.array([-1, 0, 0.5], np.float32))
+    expected = apply(found, np.asarray(network(photos)))
+    fold(found, network.layers[-1])
+    np.testing.assert_allclose(network(photos), expected, atol=1e-5)
 
 
 def test_reliability_by_hand():

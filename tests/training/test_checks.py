@@ -223,6 +223,24 @@ def test_a_photo_on_both_sides_of_a_split_is_an_error(check, images):
     assert "leak" not in told(check_split(together, config_of(), checked.photos))
 
 
+def test_photos_that_only_look_the_same_stop_no_training(check, images):
+    """Among many photos some always look alike: on two sides of a split that is a warning."""
+    from PIL import Image
+
+    (images / "copy.jpg").write_bytes(encode(Image.open(images / "0004.jpg").resize((240, 160)), "JPEG", quality=60))
+    text = SOUND.replace("\n", ",train\n").replace("city,train", "city,part") + "copy.jpg,1,0,test\n"
+    findings = check_split_by(1, check(text, config_of(images)), config_of())
+    assert told(findings)["near-leak"] == "0004.jpg (train) and copy.jpg (test) look the same."
+    assert "leak" not in told(findings)
+
+
+def test_a_name_on_both_sides_of_a_split_is_an_error(check):
+    """A photo that stands twice, with other sources, is seen though the table has one file of it."""
+    text = SOUND.replace("\n", ",train\n").replace("city,train", "city,part") + "0004.jpg,1,0,test\n"
+    findings = check_split_by(1, check(text), config_of())
+    assert told(findings)["leak"] == "0004.jpg stands in several lines, in train and test."
+
+
 def test_too_few_sources_for_a_split_are_an_error(check):
     """Photos that all come from one place cannot be learned from and judged by."""
     text = SOUND.replace("\n", ",one\n").replace("city,one", "city,source")

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_every_bad_url_is_told_and_the_others_come(server, out, tmp_path):
     bad = {
         f"file://{secret}": "Only http",
         str(secret): "Only http",
-        "(row 3 has no URL)": "Only http",
+        "(line 4 has no URL)": "Only http",
         f"{server.url}/as/none": "status 404",
         f"{server.url}/as/page": "no photo that can be read",
         f"{server.url}/as/loop": "redirects",
@@ -117,7 +118,7 @@ def test_the_order_of_the_table_decides(server, out, tmp_path):
         ("link\nx\n", "no column 'url'"),
         ("url\n", "only a header"),
         ("", "Its columns: none"),
-        ("url\na,b\n", "more cells"),
+        ("url\na,b\n", "line 2: 2 cells and 1 columns"),
         ("url\n\x00\udcff\n", "cannot be read as a CSV"),
     ],
 )
@@ -219,6 +220,47 @@ def test_files_are_as_the_model_reads_them(tmp_path, content: Callable[[], bytes
         assert path.read_bytes() == content()
 
 
+PLACE = b"48.2082 N, 16.3738 E"
+
+
+def with_text_behind_the_pixels(png: bytes) -> bytes:
+    """Put a text into a PNG behind its pixels, as ImageMagick does with EXIF."""
+    chunk = b"tEXtRaw profile type exif\0" + PLACE
+    length, check = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
+    return png[:-12] + length + chunk + check + png[-12:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: with_text_behind_the_pixels(encode(Image.open(NAMES[0]), "PNG")),
+        lambda: encode(Image.open(NAMES[0]), "JPEG", comment=PLACE),
+        lambda: encode(Image.open(NAMES[0]).resize((900, 600)), "JPEG", comment=PLACE),
+        lambda: PHOTO[:2] + b"\xff\xeb" + (len(PLACE) + 2).to_bytes(2, "big") + PLACE + PHOTO[2:],
+        lambda: encode(Image.open(NAMES[0]), "WEBP", xmp=PLACE),
+        lambda: encode(Image.open(NAMES[0]), "GIF", comment=PLACE),
+    ],
+    ids=["png", "jpeg", "large jpeg", "unknown segment", "webp", "gif"],
+)
+def test_no_photo_keeps_where_it_was_taken(tmp_path, content: Callable[[], bytes]):
+    """Whatever a file holds beside its pixels is not in the one that is kept."""
+    path = tmp_path / "photo"
+    path.write_bytes(content())
+    assert PLACE in path.read_bytes()
+    assert picture.settle(path, 400).suffix == ".jpg"
+    assert PLACE not in path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "GIF"])
+def test_of_an_animation_the_first_picture_stays(tmp_path, kind):
+    """An animated photo, which the model would refuse or see otherwise, becomes a still one."""
+    first = Image.open(NAMES[0])
+    (tmp_path / "photo").write_bytes(encode(first, kind, save_all=True, append_images=[first.rotate(90)]))
+    picture.settle(tmp_path / "photo", 400)
+    with Image.open(tmp_path / "photo") as image:
+        assert (image.format, getattr(image, "n_frames", 1)) == ("JPEG", 1)
+
+
 def bitmap(width: int, height: int) -> bytes:
     """The header of a photo that would be large."""
     size = width.to_bytes(4, "little") + height.to_bytes(4, "little")
@@ -228,12 +270,15 @@ def bitmap(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: bitmap(20_000, 20_000), "no photo that can be read: Image size"),
-        (lambda: bitmap(9000, 6000), "9000 by 6000 pixels, more than 50,331,648 in all"),
+        (lambda: bitmap(20_000, 20_000), "no photo that can be read: it has more than 50,331,648 pixels"),
+        (lambda: bitmap(9000, 6000), "9000 x 6000 pixels, and at most 50,331,648 are read"),
         (lambda: encode(Image.new("RGB", (1, 1)), "GIF"), "too small"),
         (lambda: PHOTO[:8000], "truncated"),
-        (lambda: b"", "cannot identify"),
-        (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "cannot identify"),
+        (lambda: b"", "it is none of JPEG, PNG, WEBP, BMP, GIF, TIFF, or damaged"),
+        (
+            lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
+            "it is none of JPEG, PNG, WEBP, BMP, GIF, TIFF, or damaged",
+        ),
     ],
     ids=["bomb", "too many pixels", "a counter", "cut off", "empty", "a program"],
 )

@@ -137,6 +137,28 @@ def test_photos_that_look_the_same_are_kept_once(service, out):
     assert told(search(service, out, "twice"))["before"] == 2
 
 
+def test_a_foreign_ledger_gets_neither_the_key_nor_a_file_elsewhere(service, out):
+    """A collect.jsonl of somebody else's names no other host for the key, and no file outside of the folder."""
+    photo = {"id": "unsplash-1", "address": f"{service.url}/raw/0001.jpg", "row": {}, "announce": "x:.evil.example/a"}
+    page = {"event": "page", "query": "beach", "page": 1, "pages": 1, "photos": [photo]}
+    out.mkdir()
+    (out / "collect.jsonl").write_text(json.dumps(page) + "\n")
+    assert "begins with a slash" in str(search(service, out, "beach").exception)
+    assert service.asked == []
+    photo["id"] = "../../evil"
+    (out / "collect.jsonl").write_text(json.dumps(page) + "\n")
+    assert "line 1 is no event: ValueError(\"the id '../../evil'\")" in str(search(service, out, "beach").exception)
+
+
+def test_a_limit_is_told_at_once(service):
+    """A 429 of the API is asked once only: each request counts, and asking again renews nothing."""
+    service.instead["/search/photos"] = deque([(429, "text/plain", b"slow down")] * 4)
+    api = Api(Web(1, 10, Event(), pause_seconds=0.01), KEY, service.url)
+    with pytest.raises(LimitReachedError):
+        api.search("beach", 1, 30)
+    assert service.count("/search/") == 1
+
+
 def test_other_licences_are_left_out(service, out):
     """Photos of Unsplash+ are not taken, and one that is described otherwise does not stop the rest."""
     service.more |= {"0001": {"plus": True}, "0002": {"user": None}, "0003": {"id": "../../evil"}}
@@ -297,7 +319,9 @@ def test_killed_it_goes_on_where_it_was(service, out):
         "table": "", "listed": 6, "new": 3, "before": 3, "duplicates": [], "failed": []
     }  # fmt: skip
     assert names(out) == [f"unsplash-{path.name}" for path in NAMES[:6]]
-    assert {path.name for path in out.iterdir()} == {"images", "data.csv", "collect.jsonl", ".collect.lock"}
+    assert {path.name for path in out.iterdir()} == {
+        "images", "data.csv", "collect.jsonl", ".collect.lock", ".data.csv.lock"
+    }  # fmt: skip
     asked = Counter(each.split("?")[0] for each in service.asked)
     assert asked.pop("/raw/0004.jpg") == 2
     assert set(asked.values()) == {1}

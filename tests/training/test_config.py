@@ -72,6 +72,8 @@ def test_the_shipped_files_are_valid():
         (("epochs: 100", "epochs: 100\naugmentation: [Fliplr]"), "augmentation must be of type"),
         (("epochs: 100", "epochs: 100\naugmentation: [{Fliplr: 1}]"), "augmentation must be a list of changes like"),
         (("epochs: 100", "epochs: 100\naverage_weights: 1.0"), "average_weights must be 0 up to"),
+        (("image_classification.h5", "models/m.keras"), "model_path must be a file name without a folder"),
+        (("epochs: 100", "epochs: 100\nseed: -1"), "seed must be 0 or more"),
         (("epochs: 100", "epochs: 100\nmixed_precision: maybe"), "mixed_precision must be of type"),
         (("image_classification.h5", "model.onnx"), "model_path must be a file name in .keras or .h5"),
         (
@@ -96,6 +98,8 @@ def test_a_wrong_training_config_says_what_is_wrong(tmp_path: Path, change: tupl
         (("[224, 224]", "[8, 8]"), "each at least 32"),
         (("['beach', 'city', 'sunset', 'trees']", "[]"), "targets must be at least one label"),
         (("'sunset'", "'city'"), "targets must be each label once"),
+        (("'sunset'", "'name'"), "targets must be other columns than name"),
+        (("'sunset'", "'part'"), "targets must be other columns than part"),
     ],
 )
 def test_a_wrong_data_config_says_what_is_wrong(tmp_path: Path, change: tuple[str, str], message: str):

@@ -54,6 +54,19 @@ def test_without_sources_single_photos_are_split(config, table):
     assert set(dataset.split(table, alone, 1)) == set(dataset.PARTS)
 
 
+def test_photos_without_a_source_are_their_own(config, table):
+    """An empty cell of the source's column is no source that all such photos share."""
+    some = table.assign(source=["a@1", None, "", " ", *table["source"][4:]])
+    assert list(dataset.sources(some, config)[:4]) == ["a", *table["name"][1:4]]
+
+
+def test_names_that_look_like_numbers_stay_names(config, tmp_path):
+    """``001`` and ``NA`` are file names."""
+    (tmp_path / "data.csv").write_text("name,beach,city,sunset,trees,source\n001,0,0,0,0,NA\n")
+    cells = dataset.read_cells(tmp_path / "data.csv", config)
+    assert (cells["name"][0], cells["source"][0]) == ("001", "NA")
+
+
 def test_too_few_sources_are_an_error(config, table):
     """Two sources cannot make three parts."""
     few = table.assign(source=["a", "b"] * 422 + ["a"])

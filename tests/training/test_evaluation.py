@@ -177,6 +177,62 @@ def test_a_table_that_does_not_fit_is_refused(run, tmp_path, monkeypatch, table,
     assert not (run / "evaluation-other").exists()
 
 
+def test_a_model_of_one_label_is_evaluated(tmp_path):
+    """Its figures are those of the photos that have the label."""
+    run = write_run(tmp_path / "run", shipped_table(), ["trees"])
+    figures = evaluate_run(run).figures
+    assert figures["labels"]["trees"]["positives"] == of_run(run, "test").targets.sum()
+    assert figures["macro_f1"] == figures["labels"]["trees"]["f1"]
+
+
+def test_what_cannot_be_told_is_a_dash_in_the_terminal(tmp_path):
+    """A label that no photo of the test part has leaves the columns in line."""
+    run = write_run(tmp_path / "run", shipped_table().assign(city=0))
+    done = command(run)
+    assert done.exit_code == 0, done.output
+    line = next(line for line in done.stdout.splitlines() if line.startswith("city"))
+    assert line.split()[:2] == ["city", "0"]
+    assert line.split()[6:8] == ["-", "-"]
+    assert "none" not in done.stdout
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    """Photos called 007 and 7 are two photos, in the scores too."""
+    table = shipped_table(60)
+    (tmp_path / "images").mkdir()
+    for place, name in enumerate(table["name"]):
+        (tmp_path / "images" / f"{place:03d}").symlink_to(PHOTOS / name)
+    run = write_run(tmp_path / "run", table.assign(name=[f"{place:03d}" for place in range(60)]))
+    moved(run, tmp_path / "images")
+    assert evaluate_run(run).figures["photos"] > 0
+
+
+def moved(run, images):
+    """Tell a run that its photos are in another folder."""
+    config = (run / "data_config.yaml").read_text()
+    (run / "data_config.yaml").write_text(config.replace(str(PHOTOS), str(images)))
+
+
+def test_photos_that_were_moved_are_named(run, tmp_path):
+    """Without their folder, or without one of them, the message says what is not there and what to do."""
+    moved(run, tmp_path / "images")
+    with pytest.raises(DataError, match=r"no folder .*images.* --data-config-path"):
+        evaluate_run(run)
+    (tmp_path / "images").mkdir()
+    names = list(shipped_table()["name"])
+    for name in names[1:]:
+        (tmp_path / "images" / name).symlink_to(PHOTOS / name)
+    with pytest.raises(DataError, match=f"1 of 120 photos are not in .*images, the first is {names[0]}"):
+        evaluate_run(run)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(run, tmp_path):
+    """The message names the folder; other errors of the system keep their own names."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cannot be kept in .*file/out: .* --out"):
+        evaluate_run(run, out=tmp_path / "file/out")
+
+
 def test_cross_validation_figures_stay_with_the_run(run):
     """A later evaluation without --folds keeps what an earlier one with it told."""
     spread = {"mean": 0.9, "deviation": 0.01}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
-from scenery.errors import DataError
+from scenery.errors import ConfigurationError, DataError
 from tests.training.evaluated import LABELS, data_config, shipped_table, write_run
 from training import dataset
 from training.evaluation.folds import cross_validate, fold_parts
@@ -80,6 +81,27 @@ def test_folds_of_another_table_are_trained_anew(run):
     again = Trainer()
     validate(run, again, table=corrected)
     assert again.trained == ["1-of-3", "2-of-3", "3-of-3"]
+
+
+def test_an_error_of_a_fold_keeps_its_name(run, monkeypatch):
+    """A full disk while a fold is trained is not told as a report that cannot be written."""
+    from training.evaluation import retrain
+    from training.evaluation.command import evaluate
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(retrain, "trainer", lambda *_: full)
+    done = CliRunner().invoke(evaluate, [str(run), "--folds", "3"])
+    assert isinstance(done.exception, OSError)
+    assert "No space left" in str(done.exception)
+
+
+def test_a_run_that_cannot_keep_folds_is_refused(run):
+    """Before anything is trained, the message names the run."""
+    (run / "folds").write_text("")
+    with pytest.raises(ConfigurationError, match=r"Folds cannot be kept in .*run"):
+        validate(run, Trainer())
 
 
 def test_too_few_sources_are_refused(run):

@@ -210,6 +210,53 @@ def test_labelled_photos_become_rows(table, sample, tmp_path):
     assert split(read, config_of(table), 1).notna().all()
 
 
+def test_the_served_versions_figures_survive_another_models_guess(table, sample, tmp_path):
+    """--prefill renews the guesses only: how often the version was right is told from what it answered."""
+    task = tmp_path / "task"
+    told(table, sample, "--out", task)
+    for photo in task.glob(f"*{PICTURE}"):
+        others = {"city": 0.0, "dog": 1.0}
+        write_annotation(photo, {"city": False}, others, confirmed=False, thresholds=dict.fromkeys(others, 0.5))
+        write_annotation(photo, dict.fromkeys(THRESHOLDS, False) | {"city": True, "sunset": True}, None, confirmed=True)
+    (version,) = told(table, "--adopt", task)["estimates"]
+    assert version["version"] == "3"
+    assert {name: each["share"] for name, each in version["right"].items()} == dict.fromkeys(
+        ["all labels", *THRESHOLDS], 1
+    )
+
+
+def test_photos_that_the_proxy_removes_meanwhile_stop_nothing(sample, tmp_path):
+    """What is gone when it is looked at, or copied, is left out without a word; the rest is taken."""
+    from training.review.distinct import sort_out
+    from training.review.kept import read_sample
+    from training.review.task import write_task
+
+    kept, _ = read_sample(sample)
+    gone = kept[0].picture
+    gone.unlink()
+    found = sort_out([each.picture for each in kept], [])
+    assert (gone in found.distinct, found.unreadable) == (False, {})
+    assert write_task(tmp_path / "task", kept, list(THRESHOLDS)) == kept[1:]
+    assert len(rows_of(tmp_path / "task" / "data.csv")) == 3
+    assert write_task(tmp_path / "none", kept[:1], list(THRESHOLDS)) == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_task_with_folders_inside_is_adopted(table, tmp_path):
+    """Photos of one name in two folders are two photos, each with a source of its own."""
+    task = tmp_path / "task"
+    (task / "a").mkdir(parents=True)
+    (task / "b").mkdir()
+    for folder, number in (("a", 120), ("b", 121)):
+        (task / folder / "1.jpg").write_bytes(small(number))
+        write_annotation(task / folder / "1.jpg", dict.fromkeys(THRESHOLDS, False), None, confirmed=True)
+    (task / "flags.txt").write_text("\n".join(THRESHOLDS))
+    assert sorted(told(table, "--adopt", task)["added"]) == ["a/1.jpg", "b/1.jpg"]
+    assert [row["source"] for row in rows_of(table)[-2:]] == ["review-a/1", "review-b/1"]
+    assert (tmp_path / "images/b/1.jpg").read_bytes() == small(121)
+    assert len(read_table(table, config_of(table))) == TABLE_PHOTOS + 2
+
+
 def test_adopting_again_adds_what_is_new_only(table, sample, tmp_path):
     """Unlabelled photos wait for the next time; nothing is there twice, by whatever name."""
     task = tmp_path / "task"
@@ -242,11 +289,11 @@ def test_a_table_that_cannot_take_the_photos_stays(table, sample, tmp_path):
     taken.write_bytes(b"another photo")
     assert f"{taken} is there and is another photo" in message(table, "--adopt", task)
     config = table.with_suffix(".yaml")
-    config.write_text(config.read_text().replace("trees]", "source]"))
-    assert "the table has beach, city, sunset, source" in message(table, "--adopt", task)
+    config.write_text(config.read_text().replace("trees]", "snow]"))
+    assert "the table has beach, city, sunset, snow" in message(table, "--adopt", task)
     assert table.read_bytes() == before
     table.write_bytes(b"\xff\xfe\0binary")
-    config.write_text(config.read_text().replace("source]", "trees]"))
+    config.write_text(config.read_text().replace("snow]", "trees]"))
     assert "cannot be read as a CSV table" in message(table, "--adopt", task)
     assert list(task.glob(f"*{PICTURE}"))
 

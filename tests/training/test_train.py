@@ -118,12 +118,19 @@ def test_a_network_that_cannot_be_built(tmp_path, monkeypatch, changes, message)
         choose_trained(build_network((96, 96), 3, config), head_only=False, frozen_until=config.frozen_until)
 
 
-@pytest.mark.parametrize("backbone", ["ResNet50", "EfficientNetB0", "DenseNet121"])
-def test_a_backbone_sees_photos_as_its_weights_were_trained(backbone):
+SCALINGS = {
+    "ResNet50": "resnet50",
+    "EfficientNetB0": "efficientnet",
+    "DenseNet121": "densenet",
+    "MobileNetV3Small": "mobilenet_v3",
+}
+
+
+@pytest.mark.parametrize(("backbone", "module"), SCALINGS.items())
+def test_a_backbone_sees_photos_as_its_weights_were_trained(backbone, module):
     """Whatever scaling keras.applications has for a backbone stands in front of it, exactly."""
     from training.network import _affine
 
-    module = {"ResNet50": "resnet50", "EfficientNetB0": "efficientnet", "DenseNet121": "densenet"}[backbone]
     photo = np.random.default_rng(1).integers(0, 256, (4, 4, 3)).astype(np.float32)
     kernel, bias = _affine(backbone)
     expected = getattr(keras.applications, module).preprocess_input(photo.copy())
@@ -145,6 +152,18 @@ def test_batches_obey_the_configuration_and_drop_no_tail():
     np.testing.assert_allclose((images[:, 0, 0, 0] + 1) * 127.5, targets[:, 0], atol=1e-4)
 
 
+def test_blended_photos_have_blended_labels():
+    """With mixup, a batch holds no photo as it was, and the same share of two photos as of their labels."""
+    from training.feed import Feed
+
+    values = np.arange(0, 200, 10)
+    feed = Feed(values.astype(np.uint8).reshape(-1, 1, 1, 1).repeat(3, -1), values.astype(np.float32)[:, None])
+    config = dataclasses.replace(CONFIG, use_augmentation=True, augmentation=[], mixup=1.0, batch_size=20)
+    images, targets = feed.epoch(config, 1)[0]
+    np.testing.assert_allclose((images[:, 0, 0, 0] + 1) * 127.5, targets[:, 0], atol=1e-3)
+    assert (targets[:, 0] % 10 > 0.01).sum() > 10
+
+
 def test_rare_labels_may_count_more():
     """At balance 1 the photos with a label weigh together what those without weigh; at 0 all weigh alike."""
     from training.loss import WeightedCrossentropy, label_weights
@@ -155,6 +174,38 @@ def test_rare_labels_may_count_more():
     half = np.full((4, 2), 0.5, np.float32)
     losses = WeightedCrossentropy([3.0, 1.0])(targets, half).numpy()
     assert losses == pytest.approx(np.log(2) * (3 + 7) / 8, rel=1e-5)
+
+
+def test_the_average_of_the_weights_is_looked_at_and_laid_aside():
+    """After an epoch the network goes on from its last step; only what is judged and kept is the average."""
+    from training import fit
+    from training.feed import Feed
+
+    random = np.random.default_rng(1)
+    feed = Feed(random.integers(0, 256, (8, 32, 32, 3)).astype(np.uint8), np.eye(2, dtype=np.float32)[[0, 1] * 4])
+    last, averages = {}, {}
+    for momentum in (0.0, 0.9):
+        config = dataclasses.replace(CONFIG, average_weights=momentum, dropout=0.0)
+        keras.utils.set_random_seed(1)
+        network = build_network((32, 32), 2, config)
+        choose_trained(network, head_only=True)
+        phase = fit.Phase("all", 0, 1, 0.01)
+        fit.compile_for(network, feed, config, phase)
+        fit._train_epoch(network, feed, feed, config, phase, 0)
+        last[momentum] = network.get_layer("scores").get_weights()[0]
+        with fit._averaged(network, config):
+            averages[momentum] = network.get_layer("scores").get_weights()[0]
+    np.testing.assert_array_equal(last[0.0], last[0.9])
+    np.testing.assert_array_equal(averages[0.0], last[0.0])
+    assert np.abs(averages[0.9] - last[0.9]).max() > 1e-4
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    """A rate that is far too high is told as such, and nothing of it is kept."""
+    from training.fit import _require_number
+
+    with pytest.raises(ConfigurationError, match="In epoch 3 the loss is no number any more"):
+        _require_number({"epoch": 2, "loss": float("nan"), "val_loss": 0.5})
 
 
 KILLED = """\

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from scenery.errors import DataError
 from scenery.files import stamp
+from scenery.sample import sureness
 from training.annotate.guard import register_guard
 from training.annotate.labelme import Annotation, annotation_path, read_annotation, write_annotation
 from training.annotate.task import Task
@@ -91,7 +92,7 @@ def create_app(task: Task, token: str, done: Callable[[], None]) -> Flask:
 def describe(task: Task) -> dict[str, Any]:
     """Tell the labels and the photos: those first that a model is least sure of, those without scores last."""
     annotations, _ = task.annotations()
-    names = sorted(task.names(), key=lambda name: (_distance(annotations.get(name)), name))
+    names = sorted(task.names(), key=lambda name: (_sureness(annotations.get(name), task), name))
     photos = [{"name": name, "labelled": _is_labelled(annotations.get(name), task)} for name in names]
     return {"labels": task.labels, "photos": photos}
 
@@ -112,6 +113,8 @@ def tell(task: Task, name: str) -> dict[str, Any]:
         "flags": {label: known.flags.get(label, False) for label in task.labels},
         "others": {flag: value for flag, value in known.flags.items() if flag not in task.labels},
         "labelled": _is_labelled(known, task),
+        "confirmed": known.confirmed,
+        "missing": [label for label in task.labels if label not in known.flags],
         "scores": {label: known.scores[label] for label in task.labels if label in known.scores},
         "thresholds": known.thresholds,
         "version": version,
@@ -122,12 +125,13 @@ def _is_labelled(annotation: Annotation | None, task: Task) -> bool:
     return annotation is not None and annotation.confirmed and annotation.flags.keys() >= set(task.labels)
 
 
-def _distance(annotation: Annotation | None) -> float:
-    """Return how far the score that is nearest to its threshold is from it; 1 without scores."""
-    if annotation is None or not annotation.scores:
-        return 1.0
-    thresholds = annotation.thresholds
-    return min(abs(score - thresholds.get(label, _NO_THRESHOLD)) for label, score in annotation.scores.items())
+def _sureness(annotation: Annotation | None, task: Task) -> float:
+    """Return how sure a model is of the task's labels, from 0 to 1; more than 1 if it scored none of them."""
+    known = annotation.scores if annotation else {}
+    scores = {label: known[label] for label in task.labels if label in known}
+    if annotation is None or not scores:
+        return 2.0
+    return sureness(scores, dict.fromkeys(scores, _NO_THRESHOLD) | annotation.thresholds)
 
 
 def _known(name: str, names: frozenset[str]) -> str:
@@ -141,9 +145,9 @@ def _checked(asked: Any, task: Task) -> dict[str, Any]:
     flags = asked.get("flags") if isinstance(asked, dict) else None
     if (
         not isinstance(flags, dict)
-        or flags.keys() != set(task.labels)
+        or not flags.keys() <= set(task.labels)
         or not all(isinstance(value, bool) for value in [*flags.values(), asked.get("confirmed")])
         or not isinstance(asked.get("version"), str)
     ):
-        abort(400, 'Send {"flags": {LABEL: true or false for each label}, "confirmed": …, "version": …}.')
+        abort(400, 'Send {"flags": {LABEL: true or false}, "confirmed": …, "version": …}.')
     return dict(asked)

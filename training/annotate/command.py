@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from scenery.signals import interrupt_on_termination
 
 if TYPE_CHECKING:
     from training.annotate.report import Report
@@ -88,15 +90,17 @@ def annotate(
         "--check opens and writes nothing; leave --tool, --prefill and --from-csv out.":
             is_check and (tool != "auto" or model is not None or from_csv),
     })  # fmt: skip
-    from training.annotate.task import open_task
+    from training.annotate.task import labelled_alone, open_task
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # What was labelled is in the table, however it ends.
+    interrupt_on_termination()  # What was labelled is in the table, however it ends.
     names = [label.strip() for label in (labels or "").split(",") if label.strip()]
     task = open_task(folder, csv_path, names, _config_of(folder, labels, data_config))
-    if not is_check:
-        _label(task, model, from_csv, tool, port, not no_browser)
-    report = _report(task, from_json, write=not is_check)
+    if is_check:
+        report = _report(task, from_json, write=False)
+    else:
+        with labelled_alone(task):
+            _label(task, model, from_csv, tool, port, not no_browser)
+            report = _report(task, from_json, write=True)
     click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
     if not is_check and task.csv_path.exists():
         _say(f"\nThe table is {task.csv_path}.")
@@ -131,7 +135,8 @@ def _label(task: Task, model: Path | None, from_csv: bool, tool: str, port: int,
             _say(f"{count} photos have the labels of {task.csv_path} in a file now.")
     if model:
         _prefill(task, table, model)
-    write_flags_file(task.folder, task.labels)
+    if backup := write_flags_file(task.folder, task.labels):
+        _say(f"{backup.with_suffix('')} had other labels; it is kept as {backup.name}.")
     _open_tool(task, tool, port, open_browser)
 
 
@@ -164,12 +169,14 @@ def _report(task: Task, from_json: bool, write: bool) -> Report:
     """Put the labels into the table, and tell what is left."""
     from training.annotate.report import find_twins, make_report
     from training.annotate.table import read_table, updated, write_table
+    from training.table import held
 
     annotations, troubles = task.annotations()
-    before = read_table(task)
-    table, disagreements = updated(before, task, annotations, from_json)
-    if write and table.rows and table != before:
-        write_table(task, table)
+    with held(task.csv_path) if write else nullcontext():
+        before = read_table(task)
+        table, disagreements = updated(before, task, annotations, from_json)
+        if write and table.rows and table != before:
+            write_table(task, table)
     twins, unreadable = find_twins(task, task.names(), _watch("comparing the photos"))
     return make_report(task, table, annotations, troubles | unreadable, disagreements, twins)
 

@@ -6,18 +6,9 @@ import hmac
 
 from flask import Flask, Response, abort, request
 
+from scenery.safe_headers import safe_headers
+
 _HOSTS = ["127.0.0.1", "localhost"]
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-"""Source: OWASP's HTTP Headers Cheat Sheet."""
 
 
 def register_guard(app: Flask, token: str) -> None:
@@ -36,6 +27,6 @@ def register_guard(app: Flask, token: str) -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        for name, value in _HEADERS.items():
+        for name, value in safe_headers().items():
             response.headers.setdefault(name, value)
         return response

@@ -11,18 +11,19 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
-
-from PIL import Image, UnidentifiedImageError
+from typing import Any, TypeGuard
 
 from scenery.errors import DataError
 from training.annotate.file import replace_file
+from training.photo_file import opened
 
 FLAGS_FILE = "flags.txt"
 """In the folder of photos: a label a line, for ``labelme --flags``."""
 
 VERSION = "scenery"
 MARK = "scenery"
+_KEYS = frozenset({"flags", "imagePath", "shapes"})
+"""By which its files are told from other people's."""
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNED = (5, 6, 7, 8)
 """Orientations that swap height and width; Labelme gives the size as the photo is seen."""
@@ -103,14 +104,24 @@ def is_annotation(path: Path) -> bool:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return False
-    return isinstance(document, dict) and {"flags", "imagePath", "shapes"} <= document.keys()
+    return _is_labelmes(document)
 
 
-def write_flags_file(folder: Path, labels: Iterable[str]) -> Path:
-    """Write the labels for ``labelme --flags``; returns the file, or raises :class:`DataError`."""
-    path = folder / FLAGS_FILE
+def write_flags_file(folder: Path, labels: Iterable[str]) -> Path | None:
+    """Write the labels for ``labelme --flags``; raises :class:`DataError`.
+
+    Returns
+    -------
+    Where the file as it was is kept, if there was one with other labels.
+    """
+    path, before, labels = folder / FLAGS_FILE, read_flags_file(folder), list(labels)
+    if before == labels:
+        return None
+    backup = path.with_name(f"{FLAGS_FILE}.bak") if before else None
+    if backup:
+        replace_file(backup, path.read_text())
     replace_file(path, "".join(f"{label}\n" for label in labels))
-    return path
+    return backup
 
 
 def read_flags_file(folder: Path) -> list[str]:
@@ -134,12 +145,16 @@ def _read(photo: Path) -> dict[str, Any] | None:
         raise DataError(
             f"{path} cannot be read: {error}. Mend it, or move it away and label the photo anew."
         ) from error
-    if not isinstance(document, dict) or not isinstance(document.get(MARK, {}), dict):
-        raise DataError(f"{path} is no file of Labelme. Move it away.")
+    if not _is_labelmes(document) or not isinstance(document.get(MARK, {}), dict):
+        raise DataError(f"{path} is no file of Labelme's. Move it away, or rename the photo: its labels go there.")
     name = PureWindowsPath(str(document.get("imagePath", photo.name))).name  # knows both kinds of slashes
     if name != photo.name and (photo.parent / name).is_file():
         raise DataError(f"{photo.name} and {name} share {path.name}. Rename one of the photos.")
     return document
+
+
+def _is_labelmes(document: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(document, dict) and document.keys() >= _KEYS
 
 
 def _annotation(path: Path, document: dict[str, Any]) -> Annotation:
@@ -162,10 +177,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 def _size(photo: Path) -> tuple[int, int]:
     """Return height and width in pixels, as the photo is seen."""
-    try:
-        with Image.open(photo) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_TURNED
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{photo} cannot be read as a photo: {error}") from error
+    with opened(photo) as image:
+        width, height = image.size
+        turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_TURNED
     return (width, height) if turned else (height, width)

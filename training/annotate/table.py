@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from scenery.errors import DataError
-from training.annotate.file import replace_file
+from training.annotate.file import writing
 from training.annotate.labelme import Annotation, annotation_path, write_annotation
 from training.annotate.task import Task
+from training.table import Row, read_texts, write_texts
 
 Flags = dict[str, bool]
 _FLAG_OF = {"0": False, "1": True, "0.0": False, "1.0": True}
@@ -23,7 +22,7 @@ class Table:
     """Rows by the photo's name, as text; columns that are no labels are carried along."""
 
     columns: list[str]
-    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
 
     def flags(self, name: str, labels: Iterable[str]) -> Flags:
         """Return what a row says of the labels: those of empty cells are left out."""
@@ -56,33 +55,26 @@ def read_table(task: Task) -> Table:
         If it is no table, lacks the column of names, names a photo twice or has another value than 0, 1 or nothing.
     """
     path, name_column = task.csv_path, task.name_column
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = csv.DictReader(stream)
-            columns, rows = list(lines.fieldnames or []), list(lines)
-    except FileNotFoundError:
+    if not path.exists():
         return Table([name_column])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV table: {error}") from error
-    if name_column not in columns:
+    texts = read_texts(path)
+    if name_column not in texts.columns:
+        columns = ", ".join(texts.columns) or "none"
         raise DataError(
-            f"{path} has no column {name_column!r}, of the photos' names. Its columns: {', '.join(columns) or 'none'}. "
+            f"{path} has no column {name_column!r}, of the photos' names. Its columns: {columns}. "
             "Name a data config whose image_name_col is one of them: --data-config FILE"
         )
-    table = Table(columns)
-    for number, row in enumerate(rows, start=2):
-        _check_row(row, f"{path}, row {number}", task, table)
+    table = Table(texts.columns)
+    for line, row in zip(texts.lines, texts.rows, strict=True):
+        _check_row(row, f"{path}, line {line}", task, table)
         table.rows[row[name_column]] = row
     return table
 
 
 def write_table(task: Task, table: Table) -> None:
     """Replace the task's table in one step; raises :class:`DataError` if it cannot be written."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, table.columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.rows.values())
-    replace_file(task.csv_path, text.getvalue())
+    with writing(task.csv_path):
+        write_texts(task.csv_path, table.columns, table.rows.values())
 
 
 def updated(
@@ -154,10 +146,10 @@ def confirmed_rows(task: Task) -> dict[str, dict[str, int]]:
     }
 
 
-def _check_row(row: dict[str, str], where: str, task: Task, table: Table) -> None:
+def _check_row(row: Row, where: str, task: Task, table: Table) -> None:
     name = row[task.name_column]
-    if not name or None in row or None in row.values():
-        raise DataError(f"{where}: it must have {len(table.columns)} cells and a photo's name.")
+    if not name:
+        raise DataError(f"{where}: {task.name_column} is empty. Name the photo, or remove the line.")
     if name in table.rows:
         raise DataError(f"{where}: {name} is there already; each photo has one line. Remove one of them.")
     for label in task.labels:

@@ -1,0 +1,1 @@
+"""A table of photos, checked before it is trained on."""

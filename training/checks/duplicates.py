@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pandas as pd
 
 from training.checks.finding import Check, Finding
-from training.checks.photos import Photo
-from training.config import DataConfig
-from training.fingerprint import near_pairs
+from training.checks.photos import Photos
+from training.config import PART_COL, DataConfig
 
 SAME_PHOTO = Check("same-photo", "warning", "Keep one of them.")
 SAME_PHOTO_OTHER_LABELS = Check(
@@ -23,15 +19,18 @@ NEAR_PHOTO_OTHER_LABELS = Check(
 LEAK = Check(
     "leak", "error", "Remove one of them, or give both the same value in the group column, which keeps them together."
 )
+NEAR_LEAK = Check(
+    "near-leak",
+    "warning",
+    "Look at both: if they show the same, remove one, or give both the same value in the group column.",
+)
 
-Pair = tuple[str, str]
 
-
-def check_duplicates(table: pd.DataFrame, config: DataConfig, photos: dict[str, Photo]) -> list[Finding]:
+def check_duplicates(table: pd.DataFrame, config: DataConfig, photos: Photos) -> list[Finding]:
     """Find photos of the same bytes, and photos that look the same, and compare their labels."""
     labels = _by_name(table, config, config.targets)
     findings = []
-    for one, other in pairs(photos):
+    for one, other in photos.pairs:
         differing = list(labels.columns[labels.loc[one].ne(labels.loc[other])])
         check, manner = _judge(photos[one].digest == photos[other].digest, alike=not differing)
         contrast = f", but differ in {', '.join(differing)}" if differing else ""
@@ -45,24 +44,24 @@ def _judge(same_bytes: bool, alike: bool) -> tuple[Check, str]:
     return NEAR_PHOTO if alike else NEAR_PHOTO_OTHER_LABELS, "look the same"
 
 
-def check_leaks(table: pd.DataFrame, config: DataConfig, photos: dict[str, Photo]) -> list[Finding]:
+def check_leaks(table: pd.DataFrame, config: DataConfig, photos: Photos) -> list[Finding]:
     """Find photos that are on two sides of a split: ``table`` has the column ``part``.
 
-    A figure measured on a photo that the network has learned by heart says nothing.
+    A figure measured on a photo that the network has learned by heart says nothing. Photos that only look the same
+    are a warning: among very many there are always some, by chance.
     """
-    parts = _by_name(table, config, ["part"])["part"]
-    return [
-        LEAK.found(f"{one} ({parts[one]}) and {other} ({parts[other]}) are the same photo.", [one, other])
-        for one, other in pairs(photos)
-        if parts[one] != parts[other]
-    ]
-
-
-def pairs(photos: dict[str, Photo]) -> Iterator[Pair]:
-    """Yield the names of photos that are the same, or look it; each pair once."""
-    names = list(photos)
-    fingerprints = np.array([photo.fingerprint for photo in photos.values()], np.uint64)
-    return ((names[one], names[other]) for one, other in near_pairs(fingerprints))
+    parts: dict[str, str] = {}
+    findings = []
+    for name, of_name in table.groupby(config.image_name_col, sort=False)[PART_COL].unique().items():
+        parts[str(name)] = " and ".join(of_name)
+        if len(of_name) > 1:
+            findings.append(LEAK.found(f"{name} stands in several lines, in {parts[str(name)]}.", [str(name)]))
+    for one, other in photos.pairs:
+        if parts[one] != parts[other]:
+            same_bytes = photos[one].digest == photos[other].digest
+            check, manner = (LEAK, "are the same photo") if same_bytes else (NEAR_LEAK, "look the same")
+            findings.append(check.found(f"{one} ({parts[one]}) and {other} ({parts[other]}) {manner}.", [one, other]))
+    return findings
 
 
 def _by_name(table: pd.DataFrame, config: DataConfig, columns: list[str]) -> pd.DataFrame:

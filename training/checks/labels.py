@@ -7,7 +7,7 @@ from itertools import combinations
 import pandas as pd
 
 from training.checks.finding import Check, Finding
-from training.config import DataConfig
+from training.config import PART_COL, DataConfig
 from training.dataset import PARTS, Part
 
 ONE_VALUE = Check("one-value", "error", "Bring photos of the other kind, or take the label out of targets.")
@@ -46,7 +46,7 @@ def check_parts(table: pd.DataFrame, config: DataConfig) -> list[Finding]:
     return [
         FEW_TO_JUDGE_BY.found(f"{label} has {_photos(positives)} in {part}.", labels=[label])
         for part in _HELD_OUT
-        for label, positives in table.loc[table["part"] == part, config.targets].sum().items()
+        for label, positives in table.loc[table[PART_COL] == part, config.targets].sum().items()
         if positives < MIN_HELD_OUT_POSITIVES
     ]
 

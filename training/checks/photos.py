@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from functools import cached_property
 from pathlib import Path
 
 import click
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image
 
 from scenery import contract
-from scenery.errors import DataError
 from training.checks.finding import Check, Finding
-from training.fingerprint import fingerprint
+from training.fingerprint import fingerprint, near_pairs
+from training.photo_file import UnreadablePhotoError, opened
 
 MISSING = Check("missing-photo", "error", "Correct images_base_path or the table, or bring the photo.")
 UNREADABLE = Check("unreadable-photo", "error", "Save it anew as JPEG, PNG, WebP, BMP or GIF, or remove its line.")
@@ -28,11 +29,6 @@ TINY = Check("tiny-photo", "warning", "Bring a larger copy: enlarged, it shows t
 TINY_PIXELS = 64
 """A photo whose shorter side has fewer pixels is tiny."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-"""What :func:`scenery.preprocess.decode` reads, in Pillow's names."""
-
-_MAX_JPEG_SCANS = 32
-"""As :mod:`scenery.preprocess` has it."""
 _MIN_BMP_BITS = 24
 
 
@@ -48,14 +44,25 @@ class Photo:
     """See :mod:`training.fingerprint`."""
 
 
-def check_photos(folder: Path, names: list[str], tiny_pixels: int) -> tuple[dict[str, Photo], list[Finding]]:
+class Photos(dict[str, Photo]):
+    """Photos by name, and which of them look the same."""
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The names of photos that are the same, or look it; each pair once."""
+        names = list(self)
+        fingerprints = np.array([photo.fingerprint for photo in self.values()], np.uint64)
+        return [(names[one], names[other]) for one, other in near_pairs(fingerprints)]
+
+
+def check_photos(folder: Path, names: list[str], tiny_pixels: int) -> tuple[Photos, list[Finding]]:
     """Look at all photos, several at a time, and say which of them cannot be used.
 
     Returns
     -------
     The photos that can be read, by name, and what was found.
     """
-    photos: dict[str, Photo] = {}
+    photos = Photos()
     findings: list[Finding] = []
     with (
         _no_bombs(),
@@ -90,42 +97,30 @@ def _examine(folder: Path, name: str) -> Photo | Finding:
         if not path.exists():
             return MISSING.found(f"{name} is not in {folder}.", [name])
         data = path.read_bytes()
-        width, height = _checked_size(data)
-        return Photo(width, height, hashlib.sha256(data).hexdigest(), _decoded(path))
-    except (DataError, OSError, ValueError) as error:
+        width, height = _checked_size(path, data)
+        return Photo(width, height, hashlib.sha256(data).hexdigest(), fingerprint(path))
+    except UnreadablePhotoError as error:
+        return UNREADABLE.found(f"{name} cannot be read: {error.reason}.", [name])
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return UNREADABLE.found(f"{name} cannot be read: {reason}.", [name])
 
 
-def _decoded(path: Path) -> int:
-    """Return the fingerprint, which needs all of the photo; raises ``DataError`` with the decoder's own words."""
-    try:
-        return fingerprint(path)
-    except DataError as error:
-        raise DataError(str(error.__cause__ or error)) from error
-
-
-def _checked_size(data: bytes) -> tuple[int, int]:
-    """Return width and height, from the header alone; raises ``DataError`` for what the graph refuses."""
+def _checked_size(path: Path, data: bytes) -> tuple[int, int]:
+    """Return width and height, from the header alone; raises ``UnreadablePhotoError`` for what the graph refuses."""
     if not data:
-        raise DataError("the file is empty")
-    try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            _refuse_kinds(image, data)
-    except UnidentifiedImageError as error:
-        raise DataError("it is no JPEG, PNG, WebP, BMP or GIF, or damaged") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"it has more than {contract.MAX_PIXELS} pixels") from error
-    if width * height > contract.MAX_PIXELS:
-        raise DataError(f"it has {width} x {height} pixels and at most {contract.MAX_PIXELS} are read")
-    return width, height
+        raise UnreadablePhotoError(path, "the file is empty")
+    with opened(path, content=data) as image:
+        if reason := _refused_kind(image, data):
+            raise UnreadablePhotoError(path, reason)
+        return image.size
 
 
-def _refuse_kinds(image: Image.Image, data: bytes) -> None:
+def _refused_kind(image: Image.Image, data: bytes) -> str | None:
     if image.format == "WEBP" and getattr(image, "is_animated", False):
-        raise DataError("it is an animated WebP")
+        return "it is an animated WebP"
     if image.format == "BMP" and int.from_bytes(data[28:30], "little") < _MIN_BMP_BITS:
-        raise DataError(f"it is a BMP of fewer than {_MIN_BMP_BITS} bits a pixel")
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-        raise DataError("it is a JPEG of too many scans")
+        return f"it is a BMP of fewer than {_MIN_BMP_BITS} bits a pixel"
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > contract.MAX_JPEG_SCANS:
+        return "it is a JPEG of too many scans"
+    return None

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from training.checks.finding import Finding
 from training.checks.report import gravity
+from training.photo_file import opened
 
 COLUMNS = 5
 ROWS = 8
@@ -99,7 +100,7 @@ def _draw(tiles: list[_Tile]) -> Image.Image:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    with Image.open(path) as image:
+    with opened(path) as image:
         image.draft("RGB", (_TILE, _TILE))
         photo: Image.Image = image.convert("RGB")
     photo.thumbnail((_TILE, _TILE))

@@ -75,7 +75,7 @@ class Api:
     def announce(self, download_location: str) -> None:
         """Tell Unsplash that a photo is downloaded, as its guidelines ask; raises what :meth:`get` raises."""
         parts = urlsplit(download_location)
-        self.get(f"{parts.path}?{parts.query}")
+        self.get(f"{parts.path}?{parts.query}")  # at our own address: the key goes nowhere else
 
     def get(self, path: str) -> Any:
         """Return the JSON at a path.
@@ -87,8 +87,10 @@ class Api:
         ConfigurationError
             If the key is refused.
         DataError
-            If there is no such thing, it is not permitted, or there is no answer.
+            If it is no path, there is no such thing, it is not permitted, or there is no answer.
         """
+        if not path.startswith("/"):  # with which the address would go on, to another host
+            raise DataError(f"A path at {self._url} begins with a slash. Received: {path!r}")
         with self._turn:
             while True:
                 if self._remaining == 0:

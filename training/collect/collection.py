@@ -15,8 +15,6 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-import numpy as np
-
 from scenery.errors import ConfigurationError, DataError
 from scenery.files import flush
 from scenery.in_order import in_order
@@ -25,10 +23,9 @@ from training.collect.found import Found
 from training.collect.ledger import Ledger
 from training.collect.picture import Picture, settle
 from training.collect.table import add_rows
-from training.fingerprint import NEAR_BITS, distances, fingerprint
+from training.fingerprint import Looks, fingerprint
+from training.table import IMAGES, TABLE
 
-IMAGES: Final = "images"
-TABLE: Final = "data.csv"
 LEDGER: Final = "collect.jsonl"
 
 _STAGING = ".collecting"
@@ -123,6 +120,8 @@ class Collection:
         self._fetch = fetch
         self._side_pixels = side_pixels
         self._stopped = stopped
+        self._names = list(ledger.fingerprints)
+        self._looks = Looks(ledger.fingerprints.values())
         self.tally = tally
 
     def collect(self, found: Sequence[Found], jobs: int, advance: Callable[[], None]) -> None:
@@ -175,9 +174,8 @@ class Collection:
 
     def _like(self, one: int) -> str | None:
         """Return the name of the photo that looks the same, if there is one."""
-        names = list(self._ledger.fingerprints)
-        apart = distances(one, np.array(list(self._ledger.fingerprints.values()), np.uint64))
-        return names[int(apart.argmin())] if names and apart.min() <= NEAR_BITS else None
+        place = self._looks.like(one)
+        return None if place is None else self._names[place]
 
     def _save(self, found: Found, staged: _Staged) -> None:
         name = found.id + staged.picture.suffix
@@ -186,4 +184,6 @@ class Collection:
         size = {"width": str(staged.picture.width), "height": str(staged.picture.height)}
         row = {"name": name, **found.row, **size}
         self._ledger.add("saved", id=found.id, fingerprint=f"{staged.fingerprint:016x}", row=row)
+        self._names.append(name)
+        self._looks.add(staged.fingerprint)
         self.tally.new += 1

@@ -30,7 +30,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 _TIMEOUT = click.option(
     "--timeout", "timeout_seconds", type=click.FloatRange(0, 3600, min_open=True), default=30, show_default=True,
-    help="Longest wait for a photo in seconds, before it is asked for once more.",
+    help="Longest wait for a connection, for an answer, and for a whole photo, in seconds each.",
 )  # fmt: skip
 
 

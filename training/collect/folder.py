@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from scenery import contract
 from scenery.errors import ConfigurationError, DataError
 from training.collect.found import Found, id_of
 from training.collect.web import MAX_BYTES
+from training.table import SOURCE
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""What photos end in, in any case."""
+SUFFIXES: Final = (*contract.PHOTO_SUFFIXES, ".tif", ".tiff")
+"""What photos end in, in any case; all become what a model decodes."""
 
 
 def find_in_folder(folder: Path, out: Path) -> list[Found]:
@@ -61,4 +63,4 @@ def _found(path: Path, folder: Path) -> Found:
     name = path.relative_to(folder)
     inside = name.parent.as_posix()
     found_id = id_of(str(path))
-    return Found(found_id, str(path), {"original": name.as_posix(), "source": found_id if inside == "." else inside})
+    return Found(found_id, str(path), {"original": name.as_posix(), SOURCE: found_id if inside == "." else inside})

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 _STEM_CHARACTERS = 60
+_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Found:
     """Columns of the table: licence, author, link and the like."""
     announce: str | None = None
     """What the source wants to be asked for when the photo is downloaded; None if it does not."""
+
+    def __post_init__(self) -> None:
+        """Refuse an id that could be a path, whoever wrote it; raises ``ValueError``."""
+        if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
+            raise ValueError(f"the id {self.id!r}")
 
 
 def id_of(address: str) -> str:

@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from scenery.errors import DataError
+from training.collect.found import Found
+from training.table import Row
 
-Row = dict[str, str]
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a search."""
+
+    pages: int
+    """How many the search has."""
+    photos: list[Found]
 
 
 class Ledger:
@@ -29,7 +39,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Read a ledger, or begin one; raises :class:`DataError` if it is damaged."""
         self._lock = Lock()
-        self.pages: dict[tuple[str, int], dict[str, Any]] = {}
+        self.pages: dict[tuple[str, int], Page] = {}
         self.announced: set[str] = set()
         self.fingerprints: dict[str, int] = {}
         """Of each photo in the folder, by the name of its file."""
@@ -78,7 +88,8 @@ class Ledger:
     def _apply(self, event: str, **told: Any) -> None:
         match event:
             case "page":
-                self.pages[told["query"], int(told["page"])] = told
+                page = Page(int(told["pages"]), [Found(**each) for each in told["photos"]])
+                self.pages[told["query"], int(told["page"])] = page
             case "announced":
                 self.announced.add(told["id"])
             case "saved":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scenery.errors import DataError
 from training.collect.found import Found, id_of
-from training.collect.table import NAME, read_rows
+from training.table import AUTHOR, LINK, NAME, SOURCE, Row, read_texts
 
 _OURS = (NAME, "width", "height")
 
@@ -22,22 +22,22 @@ def find_listed(table: Path, url_column: str) -> list[Found]:
     DataError
         If the table cannot be read, or has no such column or no rows.
     """
-    columns, rows = read_rows(table)
-    if url_column not in columns:
+    texts = read_texts(table)
+    if url_column not in texts.columns:
         raise DataError(
             f"{table} has no column {url_column!r}. Name the column of URLs with --url-column. "
-            f"Its columns: {', '.join(columns) or 'none'}."
+            f"Its columns: {', '.join(texts.columns) or 'none'}."
         )
-    if not rows:
+    if not texts.rows:
         raise DataError(f"{table} has no photos, only a header. Add a line for each photo.")
     found: dict[str, Found] = {}
-    for number, row in enumerate(rows, 1):
-        url = row.pop(url_column).strip() or f"(row {number} has no URL)"
+    for line, row in zip(texts.lines, texts.rows, strict=True):
+        url = row.pop(url_column).strip() or f"(line {line} has no URL)"
         found.setdefault(id_of(url), Found(id_of(url), url, _carried(row, url)))
     return list(found.values())
 
 
-def _carried(row: dict[str, str], url: str) -> dict[str, str]:
+def _carried(row: Row, url: str) -> Row:
     carried = {f"listed_{column}" if column in _OURS else column: cell for column, cell in row.items()}
-    by_default = {"link": url, "source": carried.get("author") or id_of(url)}
+    by_default = {LINK: url, SOURCE: carried.get(AUTHOR) or id_of(url)}
     return carried | {column: cell for column, cell in by_default.items() if not carried.get(column)}

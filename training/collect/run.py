@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import click
 from PIL import Image
 
 from scenery.errors import DataError
+from scenery.signals import interrupt_on_termination
 from training.collect import summary
 from training.collect.collection import Collection, Fetch, Tally, opened
 from training.collect.found import Found
@@ -63,8 +63,7 @@ def running(settings: Settings) -> Iterator[Run]:
     DataError
         If photos were found, and none of them could be had, now or before.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # what is saved by then is written into the table
+    interrupt_on_termination()  # what is saved by then is written into the table
     stopped, tally = Event(), Tally()
     try:
         with opened(settings.out) as ledger, warnings.catch_warnings():

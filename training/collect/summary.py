@@ -8,7 +8,8 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from training.collect.collection import IMAGES, LEDGER, TABLE, Tally
+from training.collect.collection import LEDGER, Tally
+from training.table import IMAGES, TABLE
 
 _SHOWN_FAILURES = 5
 

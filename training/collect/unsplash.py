@@ -15,7 +15,7 @@ from typing import Any, Final
 from scenery.errors import DataError
 from training.collect.api import Api
 from training.collect.found import Found
-from training.collect.ledger import Ledger
+from training.collect.ledger import Ledger, Page
 from training.collect.unsplash_photo import is_free, read_photo, sized
 from training.collect.web import Web
 
@@ -91,12 +91,12 @@ class Unsplash:
         page, pages = 1, 1
         while page <= pages and len(found) < photos:
             told = self._page(word, page)
-            found += [Found(**each) for each in told["photos"]]
-            page, pages = page + 1, told["pages"]
+            found += told.photos
+            page, pages = page + 1, told.pages
         searched()
         return found[:photos]
 
-    def _page(self, word: str, page: int) -> dict[str, Any]:
+    def _page(self, word: str, page: int) -> Page:
         if (word, page) not in self._ledger.pages:
             answer = self._api.search(word, page, PER_PAGE)
             photos = [asdict(each) for each in self._read(answer["results"])]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlencode
 
 from training.collect.found import Found
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+from training.collect.table import AUTHOR_LINK
+from training.table import AUTHOR, LICENCE, LINK, SOURCE
 
 
 def is_free(photo: Any) -> bool:
@@ -27,14 +26,12 @@ def read_photo(photo: Any, app_name: str) -> Found:
     try:
         user, links = photo["user"], photo["links"]
         row = {
-            "licence": "Unsplash",
-            "author": str(user["name"]),
-            "author_link": _credited(user["links"]["html"], app_name),
-            "link": _credited(links["html"], app_name),
-            "source": f"unsplash/{user['username']}",
+            LICENCE: "Unsplash",
+            AUTHOR: str(user["name"]),
+            AUTHOR_LINK: _credited(user["links"]["html"], app_name),
+            LINK: _credited(links["html"], app_name),
+            SOURCE: f"unsplash/{user['username']}",
         }
-        if not _ID.fullmatch(photo["id"]):
-            raise ValueError(f"the id {photo['id']!r}")
         return Found(f"unsplash-{photo['id']}", str(photo["urls"]["raw"]), row, str(links["download_location"]))
     except (KeyError, TypeError) as error:
         raise ValueError(repr(error)) from error

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
 from scenery.errors import DataError
+from scenery.web_proxy import pool_by, web_proxy_for
 
 MAX_BYTES: Final = 32 * 2**20
 """Of a photo, or of an answer."""
@@ -27,8 +26,8 @@ _PHOTO = {
     "Accept-Encoding": "identity",
     "User-Agent": "scenery",
 }
-_BUSY = (429, 500, 502, 503, 504)
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_BROKEN = (500, 502, 503, 504)
+_BUSY = (429, *_BROKEN)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Web:
     """Asks servers. Threads share it.
 
     A server that is busy or broken (429, 500, 502, 503, 504) is asked again after growing pauses, three times; one
-    that is silent, or cannot be connected to, once.
+    that is silent, or cannot be connected to, once. A 429 is an answer to :meth:`ask`.
     """
 
     def __init__(self, connections: int, timeout_seconds: float, stopped: Event, pause_seconds: float = 0.5) -> None:
@@ -55,7 +54,7 @@ class Web:
         connections
             How many to keep open to a host.
         timeout_seconds
-            For connecting, for each wait, and for a whole download.
+            For connecting, for the beginning of an answer, and for the whole of what follows; in each try anew.
         stopped
             When this is set, whatever is under way ends with an error.
         pause_seconds
@@ -64,10 +63,12 @@ class Web:
         self._connections = connections
         self._timeout_seconds = timeout_seconds
         self._stopped = stopped
-        self._retries = urllib3.Retry(
+        self._photo_retries = urllib3.Retry(
             5, connect=1, read=1, status=3, redirect=5, backoff_factor=pause_seconds, status_forcelist=_BUSY,
             raise_on_status=False, respect_retry_after_header=False,
         )  # fmt: skip
+        # Of an API, 429 says that a limit is reached, which asking again does not renew.
+        self._answer_retries = self._photo_retries.new(status_forcelist=_BROKEN)
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 
     def ask(self, url: str, headers: Mapping[str, str]) -> Answer:
@@ -78,7 +79,7 @@ class Web:
         DataError
             If there is none.
         """
-        with self._opened(url, headers, redirect=False) as response:
+        with self._opened(url, headers, self._answer_retries, redirect=False) as response:
             return Answer(response.status, response.headers, b"".join(self._chunks(response)))
 
     def download(self, url: str, to: Path) -> None:
@@ -93,7 +94,7 @@ class Web:
         """
         if not url.lower().startswith(("http://", "https://")):
             raise DataError(f"Only http:// and https:// are asked. Received: {url!r}")
-        with self._opened(url, _PHOTO, redirect=True) as response, to.open("wb") as stream:
+        with self._opened(url, _PHOTO, self._photo_retries, redirect=True) as response, to.open("wb") as stream:
             if response.status != 200:
                 raise DataError(f"The server answered with status {response.status}.")
             for chunk in self._chunks(response):
@@ -105,12 +106,14 @@ class Web:
             raise _stopping()
 
     @contextmanager
-    def _opened(self, url: str, headers: Mapping[str, str], redirect: bool) -> Iterator[BaseHTTPResponse]:
+    def _opened(
+        self, url: str, headers: Mapping[str, str], retries: urllib3.Retry, redirect: bool
+    ) -> Iterator[BaseHTTPResponse]:
         if self._stopped.is_set():
             raise _stopping()
         try:
             response = self._pool(url).request(
-                "GET", url, headers=headers, redirect=redirect, retries=self._retries,
+                "GET", url, headers=headers, redirect=redirect, retries=retries,
                 timeout=self._timeout_seconds, preload_content=False, decode_content=False,
             )  # fmt: skip
             try:
@@ -136,19 +139,10 @@ class Web:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         """Return the pool of connections; by way of the environment's web proxy, if that is for such addresses."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        way = None if host in _LOOPBACK or proxy_bypass(host) else getproxies().get(parts.scheme)
+        way = web_proxy_for(url)
         if way not in self._pools:
-            self._pools[way] = self._new_pool(way)
+            self._pools[way] = pool_by(way, maxsize=self._connections)
         return self._pools[way]
-
-    def _new_pool(self, web_proxy: str | None) -> urllib3.PoolManager:
-        if web_proxy is None:
-            return urllib3.PoolManager(maxsize=self._connections)
-        auth = urllib3.util.parse_url(web_proxy).auth
-        headers = urllib3.make_headers(proxy_basic_auth=unquote(auth)) if auth else None
-        return urllib3.ProxyManager(web_proxy, proxy_headers=headers, maxsize=self._connections)
 
 
 def _stopping() -> DataError:

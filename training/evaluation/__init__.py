@@ -1,7 +1,7 @@
 """How good a model is, told so that people can judge it: figures, a report, a model card.
 
 ``command.py``      ``scenery evaluate``
-``evaluate.py``     what the command and the training call
+``evaluate.py``     what the commands call
 ``subject.py``      a model, some labelled photos and the scores they got
 ``evaluation.py``   the figures: ``evaluation.json``
 ``bootstrap.py``    their intervals

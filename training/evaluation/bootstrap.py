@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.calibration import BINS, bin_places
+from training.metrics import of_counts, share
 
 Floats = npt.NDArray[np.float32]
 Figures = dict[str, npt.NDArray[np.float64]]
@@ -88,9 +89,7 @@ def weighted_figures(targets: Floats, scores: Floats, thresholds: Floats, weight
     curves = [_curve_areas(*pair, weights) for pair in zip(truth.T, scores.T, strict=True)]
     gaps = [_bin_gaps(*pair, weights) for pair in zip(targets.T, scores.T, strict=True)]
     single = {
-        "precision": _share(hits, claimed),
-        "recall": _share(hits, positives),
-        "f1": _share(2 * hits, claimed + positives),
+        **of_counts(positives, claimed, hits),
         "average_precision": np.stack([area[0] for area in curves], axis=1),
         "auc": np.stack([area[1] for area in curves], axis=1),
         "ece": np.stack([np.abs(gap).sum(axis=1) for gap in gaps], axis=1) / total[:, None],
@@ -130,7 +129,7 @@ def _curve_areas(
     with np.errstate(invalid="ignore"):
         steps = np.diff(hits, axis=1, prepend=0) / positives
         slices = np.diff(misses, axis=1, prepend=0) / negatives
-    average_precision = (steps * _share(hits, hits + misses)).sum(axis=1)
+    average_precision = (steps * share(hits, hits + misses)).sum(axis=1)
     middles = hits - np.diff(hits, axis=1, prepend=0) / 2
     with np.errstate(invalid="ignore"):
         area = (slices * middles / positives).sum(axis=1)
@@ -142,12 +141,6 @@ def _bin_gaps(target: Floats, score: Floats, weights: npt.NDArray[np.float64]) -
     member = np.eye(BINS)[bin_places(score.astype(float))]
     gaps: npt.NDArray[np.float64] = weights @ (member * (score.astype(float) - target)[:, None])
     return gaps
-
-
-def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Divide; 0 where there is nothing to divide by, as the figures have it."""
-    shares: npt.NDArray[np.float64] = np.divide(part, whole, out=np.zeros_like(part, dtype=float), where=whole > 0)
-    return shares
 
 
 def _mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -15,7 +15,7 @@ import yaml
 
 from scenery.files import replace_text
 from training.config import DataConfig
-from training.dataset import PARTS, sources
+from training.dataset import PARTS, read_cells, sources
 from training.evaluation import template
 from training.evaluation.evaluation import Evaluation
 from training.evaluation.slices import UNTOLD, Slice, licence_column
@@ -55,7 +55,7 @@ def write(evaluation: Evaluation, run: Run, run_dir: Path, folder: Path, config:
     OSError
         If it cannot be written.
     """
-    table = pd.read_csv(run_dir / SPLIT_FILE)
+    table = read_cells(run_dir / SPLIT_FILE, config)
     labels = evaluation.weakest_first
     text = template.render(
         "card.md",

@@ -115,18 +115,13 @@ def _evaluate(
 ) -> Evaluation:
     from training.evaluation import evaluate as evaluating
 
-    try:
-        if csv_path:
-            return evaluating.evaluate_table(model, csv_path, data_config_path, out)
-        if count:
-            from training.evaluation.retrain import trainer
+    if csv_path:
+        return evaluating.evaluate_table(model, csv_path, data_config_path, out)
+    if count:
+        from training.evaluation.retrain import trainer
 
-            return evaluating.cross_validate_run(model, count, trainer(model, data_config_path), data_config_path, out)
-        return evaluating.evaluate_run(model, part or evaluating.DEFAULT_PART, data_config_path, out)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The evaluation cannot be kept in {out}: {error}. Name a folder with --out."
-        ) from error
+        return evaluating.cross_validate_run(model, count, trainer(model, data_config_path), data_config_path, out)
+    return evaluating.evaluate_run(model, part or evaluating.DEFAULT_PART, data_config_path, out)
 
 
 def _tell(evaluation: Evaluation, folder: Path, as_json: bool) -> None:

@@ -1,22 +1,21 @@
-"""Evaluate a model, and write what comes of it: what the command and the training call."""
+"""Evaluate a model, and write what comes of it: what the commands call."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from scenery.errors import DataError
+from scenery.errors import ConfigurationError
 from training.dataset import Part, read_table
 from training.evaluation import card, report
 from training.evaluation.evaluation import FILE_NAME, Evaluation, measure
 from training.evaluation.folds import Folds, Spread, TrainFold, cross_validate
 from training.evaluation.subject import of_run, of_table, read_run, run_config
+from training.history import read_history
 from training.prepare import DATA_FILE, SPLIT_FILE
-
-HISTORY_FILE = "history.csv"
 
 DEFAULT_PART: Part = "test"
 
@@ -41,17 +40,18 @@ def evaluate_run(
     Raises
     ------
     ConfigurationError, DataError
-        If a file of the run, or a photo, is missing or damaged.
+        If a file of the run, or a photo, is missing or damaged, or the folder cannot be written to.
     """
     run = read_run(run_dir)
     subject = of_run(run_dir, part, data_config_path)
+    history = read_history(run_dir)
     folder = out or run_dir
-    folder.mkdir(parents=True, exist_ok=True)
     evaluation = measure(subject, folds or _kept_folds(run_dir / FILE_NAME))
-    report.write(evaluation, subject, folder, run, _history(run_dir))
-    if part == DEFAULT_PART:
-        card.write(evaluation, run, run_dir, folder, subject.config)
-    evaluation.write(folder)
+    with _keeping(folder):
+        report.write(evaluation, subject, folder, run, history)
+        if part == DEFAULT_PART:
+            card.write(evaluation, run, run_dir, folder, subject.config)
+        evaluation.write(folder)
     return evaluation
 
 
@@ -63,13 +63,14 @@ def evaluate_table(model: Path, csv_path: Path, data_config_path: Path | None, o
     Raises
     ------
     ConfigurationError, DataError
-        If the folder is no model, or the table, its configuration or a photo cannot be used.
+        If the folder is no model, the table, its configuration or a photo cannot be used, or ``out`` cannot
+        be written to.
     """
     subject = of_table(model, csv_path, data_config_path)
-    out.mkdir(parents=True, exist_ok=True)
     evaluation = measure(subject)
-    report.write(evaluation, subject, out)
-    evaluation.write(out)
+    with _keeping(out):
+        report.write(evaluation, subject, out)
+        evaluation.write(out)
     return evaluation
 
 
@@ -94,16 +95,16 @@ def cross_validate_run(
     return evaluate_run(run_dir, data_config_path=data_config_path, out=out, folds=folds)
 
 
-def _history(run_dir: Path) -> pd.DataFrame | None:
+@contextmanager
+def _keeping(folder: Path) -> Iterator[None]:
+    """Make a folder to write to; what cannot be written is an error that says so."""
     try:
-        history: pd.DataFrame = pd.read_csv(run_dir / HISTORY_FILE)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise DataError(
-            f"{run_dir / HISTORY_FILE} cannot be read: {error}. Remove it; the report then has no curves."
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"The evaluation cannot be kept in {folder}: {error}. Name a folder: scenery evaluate … --out my-evaluation"
         ) from error
-    return history
 
 
 def _kept_folds(path: Path) -> Folds | None:

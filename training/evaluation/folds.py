@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scenery.errors import DataError
+from scenery.errors import ConfigurationError, DataError
 from scenery.files import replace_text
 from training import dataset, metrics
 from training.config import DataConfig
-from training.evaluation.subject import SCORE_PREFIX, of_run
+from training.evaluation.subject import of_run
 from training.prepare import SPLIT_FILE
-from training.run import FILE_NAME, SCORES_FILE
+from training.run import FILE_NAME, SCORE_PREFIX, SCORES_FILE
 
 TrainFold = Callable[[pd.DataFrame, Path], None]
 """Trains with a table that has its ``part`` already, and writes a run folder."""
@@ -64,13 +64,14 @@ def cross_validate(
 
     Raises
     ------
-    DataError
-        If there are too few sources.
+    ConfigurationError, DataError
+        If the run's folder cannot be written to, or there are too few sources.
     """
     parts = fold_parts(table, config, count)
+    folders = _make_folder(run_dir)
     kept, figures = [], []
     for place, part in enumerate(parts, start=1):
-        folder = run_dir / "folds" / f"{place}-of-{count}"
+        folder = folders / f"{place}-of-{count}"
         _train_unless_done(folder, table.assign(part=part), config, train_fold)
         subject = of_run(folder, "test", data_config_path)
         measured = subject.targets, subject.scores, subject.thresholds, subject.labels
@@ -140,6 +141,17 @@ def _combinations(targets: pd.DataFrame, count: int) -> pd.Series[str]:
     return common
 
 
+def _make_folder(run_dir: Path) -> Path:
+    folder = run_dir / "folds"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Folds cannot be kept in {run_dir}: {error}. Copy the run to a folder that can be written to."
+        ) from error
+    return folder
+
+
 def _train_unless_done(folder: Path, table: pd.DataFrame, config: DataConfig, train_fold: TrainFold) -> None:
     split = folder / SPLIT_FILE
     if split.is_file() and not _is_same(split, table, config):
@@ -152,7 +164,7 @@ def _is_same(split: Path, table: pd.DataFrame, config: DataConfig) -> bool:
     """Return whether a fold's table has the same photos, labels and parts."""
     columns = [config.image_name_col, *config.targets, "part"]
     try:
-        kept = pd.read_csv(split)[columns]
+        kept = dataset.read_cells(split, config)[columns]
     except (ValueError, KeyError):
         return False
     same: bool = kept.astype(str).to_numpy().tolist() == table[columns].astype(str).to_numpy().tolist()

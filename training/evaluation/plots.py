@@ -16,8 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 
+from training import history, wilson
 from training.calibration import Bin
 
 Floats = npt.NDArray[np.float32]
@@ -41,6 +43,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[MAIN, OTHER]),
     "axes.titlesize": 10,
     "xtick.color": SOFT,
     "ytick.color": SOFT,
@@ -90,7 +93,8 @@ def reliability(bins: list[Bin]) -> str:
         above, below = drawn.figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         above.plot([0, 1], [0, 1], color=SOFT, linestyle=":", linewidth=1)
         for each in bins:
-            above.plot([each.score] * 2, _wilson(each), color=MAIN, linewidth=1.2)
+            bounds = wilson.interval(round(each.share * each.count), each.count)
+            above.plot([each.score] * 2, bounds, color=MAIN, linewidth=1.2)
         above.plot([each.score for each in bins], [each.share for each in bins], "o", color=MAIN, markersize=6)
         above.set(ylabel="share that has the label", ylim=(-0.03, 1.03), xlim=(0, 1))
         above.grid(True)
@@ -103,27 +107,12 @@ def reliability(bins: list[Bin]) -> str:
     return drawn.uri
 
 
-def _wilson(decisions: Bin) -> list[float]:
-    """Return the bounds of a share's 95 % interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    told = binomtest(round(decisions.share * decisions.count), decisions.count)
-    return list(told.proportion_ci(method="wilson"))
-
-
-def training_curves(history: pd.DataFrame) -> str | None:
+def training_curves(table: pd.DataFrame) -> str | None:
     """Draw loss and accuracy over the epochs; None if the history has no such columns."""
-    names = [name for name in ("loss", "binary_accuracy") if {name, f"val_{name}"} <= set(history.columns)]
-    if not names or history.empty:
+    if not history.curves_in(table):
         return None
-    epochs = np.arange(1, len(history) + 1)
     with _drawing((7.2, 2.8)) as drawn:
-        for axes, name in zip(drawn.figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-            axes.plot(epochs, history[name], color=MAIN, label="training")
-            axes.plot(epochs, history[f"val_{name}"], color=OTHER, linestyle="--", label="validation")
-            axes.set(xlabel="epoch", title=name.replace("_", " "))
-            axes.grid(True)
-            axes.legend()
+        history.draw(drawn.figure, table)
     return drawn.uri
 
 

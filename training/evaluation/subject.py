@@ -17,12 +17,10 @@ from training import dataset
 from training.config import DataConfig, load_data_config
 from training.dataset import Part
 from training.prepare import DATA_FILE, SPLIT_FILE
-from training.run import FILE_NAME, SCORES_FILE, Run
+from training.run import FILE_NAME, SCORE_PREFIX, SCORES_FILE, Run
 from training.scorer import Scorer, load_scorer
 
 Floats = npt.NDArray[np.float32]
-
-SCORE_PREFIX = "score_"
 
 
 @dataclass(frozen=True)
@@ -140,8 +138,8 @@ def run_config(run_dir: Path, run: Run, data_config_path: Path | None = None) ->
 
     Raises
     ------
-    ConfigurationError
-        If the run keeps no such file and none is named.
+    ConfigurationError, DataError
+        If the run keeps no such file and none is named, or the folder of the photos is not there.
     """
     path = data_config_path or run_dir / DATA_FILE
     if not path.is_file():
@@ -149,7 +147,13 @@ def run_config(run_dir: Path, run: Run, data_config_path: Path | None = None) ->
             f"{run_dir} keeps no {DATA_FILE}: an older Scenery trained it. "
             "Name the one it was trained with: --data-config-path examples/data_config.yaml"
         )
-    return dataclasses.replace(load_data_config(path), targets=run.labels)
+    config = load_data_config(path)
+    if not config.images_base_path.is_dir():
+        raise DataError(
+            f"There is no folder {config.images_base_path}, where the photos of {run_dir} were. Bring it back, or say "
+            f"where they are now: copy {path}, correct its images_base_path, and name the copy with --data-config-path."
+        )
+    return dataclasses.replace(config, targets=run.labels)
 
 
 def _table_config(scorer: Scorer, csv_path: Path, data_config_path: Path | None) -> DataConfig:
@@ -186,7 +190,7 @@ def _kept_scores(path: Path, table: pd.DataFrame, config: DataConfig) -> Floats 
     if not path.is_file():
         return None
     try:
-        kept = pd.read_csv(path).drop_duplicates(config.image_name_col).set_index(config.image_name_col)
+        kept = dataset.read_cells(path, config).drop_duplicates(config.image_name_col).set_index(config.image_name_col)
         names = table[config.image_name_col]
         scores: Floats = kept.loc[names, [f"{SCORE_PREFIX}{label}" for label in config.targets]].to_numpy(np.float32)
     except (OSError, ValueError, KeyError) as error:

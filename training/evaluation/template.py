@@ -27,14 +27,14 @@ def render(name: str, **values: Any) -> str:
     return environment.get_template(name).render(values)
 
 
-def figure(value: float | None) -> str:
+def figure(value: float | None, unknown: str = UNKNOWN) -> str:
     """Write a figure between 0 and 1 with three decimals."""
-    return UNKNOWN if value is None else f"{value:.3f}"
+    return unknown if value is None else f"{value:.3f}"
 
 
-def interval(bounds: list[float] | None) -> str:
+def interval(bounds: list[float] | None, unknown: str = UNKNOWN) -> str:
     """Write the bounds of an interval."""
-    return UNKNOWN if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+    return unknown if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def seconds(value: float) -> str:

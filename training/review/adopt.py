@@ -5,13 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import pandas as pd
+from pathlib import Path, PurePosixPath
 
 from scenery.errors import ConfigurationError, DataError
-from scenery.files import flush, replace_text
-from scenery.locks import alone
+from scenery.files import replaced
 from scenery.sample import parse_name
 from training.annotate.table import confirmed_rows
 from training.annotate.task import Task
@@ -19,9 +16,7 @@ from training.config import DataConfig
 from training.dataset import read_table
 from training.review.distinct import sort_out
 from training.review.task import SAMPLED
-
-_SOURCE, _LICENCE = "source", "licence"
-"""Columns that are filled in if the table has them."""
+from training.table import LICENCE, SOURCE, Row, TextTable, held, read_texts, write_texts
 
 Fingerprints = Callable[[], list[int]]
 
@@ -56,21 +51,21 @@ def adopt(task: Task, csv_path: Path, config: DataConfig, licence: str, fingerpr
     """
     _require_labels(task, config)
     read_table(csv_path, config)  # says what is wrong with it
-    busy = DataError(f"Another command writes {csv_path}. Wait until it ends.")
-    with alone(csv_path.with_name(f".{csv_path.name}.lock"), busy):
-        rows, table = confirmed_rows(task), _read(csv_path)
-        unlabelled = len(task.names()) - len(rows)
-        fresh = [task.photo(name) for name in rows if name not in set(table[config.image_name_col])]
+    with held(csv_path):
+        labels, table = confirmed_rows(task), read_texts(csv_path)
+        unlabelled = len(task.names()) - len(labels)
+        there = {row[config.image_name_col] for row in table.rows}
+        fresh = [task.photo(name) for name in labels if name not in there]
         photos = sort_out(fresh, fingerprints() if fresh else [])
         if photos.unreadable:
             raise DataError(next(iter(photos.unreadable.values())))
         if not photos.distinct:
-            return Adopted([], len(rows), unlabelled)
-        added = [photo.name for photo in photos.distinct]
-        new = pd.DataFrame([_row(name, rows[name], config, licence) for name in added])
+            return Adopted([], len(labels), unlabelled)
+        added = [photo.relative_to(task.folder).as_posix() for photo in photos.distinct]
         columns = [*table.columns, *([] if SAMPLED in table.columns else [SAMPLED])]
-        backup = _write(photos.distinct, csv_path, pd.concat([table, new]).reindex(columns=columns).fillna(""), config)
-        return Adopted(added, len(rows) - len(added), unlabelled, backup)
+        new = [_row(name, labels[name], columns, config, licence) for name in added]
+        backup = _write(task, added, csv_path, TextTable(columns, [*table.rows, *new], []), config)
+        return Adopted(added, len(labels) - len(added), unlabelled, backup)
 
 
 def _require_labels(task: Task, config: DataConfig) -> None:
@@ -82,29 +77,26 @@ def _require_labels(task: Task, config: DataConfig) -> None:
         )
 
 
-def _read(csv_path: Path) -> pd.DataFrame:
-    """Read a table as it stands: every cell stays the text that it is."""
-    return pd.read_csv(csv_path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-
-
-def _row(name: str, flags: Mapping[str, int], config: DataConfig, licence: str) -> dict[str, str]:
+def _row(name: str, flags: Mapping[str, int], columns: list[str], config: DataConfig, licence: str) -> Row:
     """Return a photo's row: a source of its own, so that the split may put it anywhere."""
-    kept = parse_name(Path(name).stem)
-    source = f"review-{Path(name).stem}"
+    stem = PurePosixPath(name).with_suffix("")
+    kept = parse_name(stem.name)
+    source = f"review-{stem}"
     source = source.replace(config.group_separator, "") if config.group_separator else source
     labels = {label: str(flags[label]) for label in config.targets}
-    named = {_SOURCE: source, _LICENCE: licence, SAMPLED: kept.reason if kept else ""}
+    named = {SOURCE: source, LICENCE: licence, SAMPLED: kept.reason if kept else ""}
     group = {config.group_col: source} if config.group_col else {}
-    return named | group | labels | {config.image_name_col: name}
+    row = named | group | labels | {config.image_name_col: name}
+    return {column: row.get(column, "") for column in columns}
 
 
-def _write(photos: list[Path], csv_path: Path, table: pd.DataFrame, config: DataConfig) -> Path:
+def _write(task: Task, names: list[str], csv_path: Path, table: TextTable, config: DataConfig) -> Path:
     backup = csv_path.with_name(f"{csv_path.name}.bak")
     try:
-        for photo in photos:
-            _copy(photo, config.images_base_path / photo.name)
+        for name in names:
+            _copy(task.photo(name), config.images_base_path / name)
         shutil.copy2(csv_path, backup)
-        replace_text(csv_path, table.to_csv(index=False, lineterminator="\n"))
+        write_texts(csv_path, table.columns, table.rows)
     except OSError as error:
         raise DataError(f"{csv_path} has no new rows, since a file cannot be written: {error}. Try again.") from error
     return backup
@@ -114,7 +106,6 @@ def _copy(photo: Path, to: Path) -> None:
     """Copy a photo in one step."""
     if to.exists() and to.read_bytes() != photo.read_bytes():
         raise DataError(f"{to} is there and is another photo. Move it away, or rename {photo}.")
-    staged = to.with_name(f".{to.name}.new")
-    shutil.copyfile(photo, staged)
-    flush(staged)
-    staged.replace(to)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(to) as staged:
+        shutil.copyfile(photo, staged)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from scenery.signals import interrupt_on_termination
 
 if TYPE_CHECKING:
     from training.config import DataConfig
@@ -75,8 +76,7 @@ def review(
     _refuse_contradictions(sample, task, out is not None or is_copy, csv_path is None or data_config_path is None)
     from training.config import load_data_config
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # What is half written is removed, however it ends.
+    interrupt_on_termination()  # What is half written is removed, however it ends.
     table = csv_path or Path(_CSV_PATH)
     config_file = data_config_path or Path(_DATA_CONFIG_PATH)
     config = load_data_config(config_file)
@@ -105,28 +105,24 @@ def _refuse_contradictions(sample: Path | None, task: Path | None, has_out: bool
 
 
 def _take(sample: Path, out: Path, csv_path: Path, config: DataConfig, is_copy: bool) -> tuple[dict[str, Any], str]:
-    from scenery.errors import ConfigurationError
     from training.review.distinct import sort_out
-    from training.review.kept import read_sample, remove_kept
+    from training.review.kept import read_sample, remove_kept, require_labels
     from training.review.task import require_free, write_task
 
     require_free(out)
+    require_labels(sample, config.targets)
+    known = _fingerprints(
+        csv_path, config
+    )  # takes long, in which a busy proxy keeps others: so the sample is read after
     kept, troubles = read_sample(sample)
-    if kept and not any(set(config.targets) & each.answer.scores.keys() for each in kept):
-        raise ConfigurationError(
-            f"The photos of {sample} were given {', '.join(kept[0].answer.scores)}, and the table has "
-            f"{', '.join(config.targets)}. Name the config of the model that the proxy asks: --data-config-path."
-        )
     # Of two that look the same, the one that chance drew stays: only such a one tells how good the model is.
     by_chance_first = sorted(kept, key=lambda each: each.name.reason != "uniform")
-    photos = sort_out([each.picture for each in by_chance_first], _fingerprints(csv_path, config))
+    photos = sort_out([each.picture for each in by_chance_first], known)
     distinct, twins = set(photos.distinct), set(photos.twins)
-    chosen = [each for each in kept if each.picture in distinct]
-    if chosen:
-        with _watched(chosen, "writing the task") as watched:
-            write_task(out, watched, config.targets)
+    with _watched([each for each in kept if each.picture in distinct], "writing the task") as watched:
+        chosen = write_task(out, watched, config.targets)
     if not is_copy:
-        remove_kept([each for each in kept if each.picture in distinct | twins])
+        remove_kept([*chosen, *(each for each in kept if each.picture in twins)])
     troubles += list(photos.unreadable.values())
     for trouble in troubles:
         click.echo(f"Left where it is: {trouble}", err=True)

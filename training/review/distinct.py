@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from scenery.errors import DataError
-from training.fingerprint import NEAR_BITS, distances, fingerprint
+from training.fingerprint import Looks, fingerprint
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """Photos, by what they bring; each is in one list."""
+    """Photos, by what they bring; each is in one list, but those that are gone meanwhile."""
 
     distinct: list[Path] = field(default_factory=list)
     twins: list[Path] = field(default_factory=list)
@@ -25,17 +23,18 @@ class Sorted:
 
 def sort_out(photos: Iterable[Path], known: Iterable[int]) -> Sorted:
     """Sort photos by whether they look like any of ``known`` fingerprints, or of those that come before them."""
-    fingerprints = list(known)
+    looks = Looks(known)
     distinct, twins, unreadable = [], [], {}
     for photo in photos:
         try:
             one = fingerprint(photo)
         except DataError as error:
-            unreadable[photo] = str(error)
+            if photo.exists():
+                unreadable[photo] = str(error)
             continue
-        if (distances(one, np.array(fingerprints, np.uint64)) <= NEAR_BITS).any():
+        if looks.like(one) is not None:
             twins.append(photo)
         else:
             distinct.append(photo)
-            fingerprints.append(one)
+            looks.add(one)
     return Sorted(distinct, twins, unreadable)

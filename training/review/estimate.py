@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from training import wilson
 from training.annotate.table import read_table
 from training.annotate.task import Task
-from training.review.task import SAMPLED, VERSION
-
-_Z = 1.96
-"""Of the normal distribution, for 95 %."""
+from training.review.served import read_served
+from training.review.task import SAMPLED
 
 Flags = Mapping[str, bool]
 
@@ -30,11 +28,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's interval (1927), which holds for few photos and for shares near 1 too."""
-        n, spread = self.photos, _Z * _Z / self.photos
-        middle = (self.value + spread / 2) / (1 + spread)
-        half = _Z / (1 + spread) * math.sqrt(self.value * (1 - self.value) / n + spread / (4 * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        """Wilson's interval: see :mod:`training.wilson`."""
+        return wilson.interval(self.right, self.photos)
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def estimate(version: str, photos: Iterable[tuple[Flags, Flags]]) -> Estimate:
     Parameters
     ----------
     photos
-        At least one: the labels that the version gave, and what a person says of the same labels.
+        At least one: the labels that the version gave, and what a person says of the same labels; all of the same.
     """
     agreements = [{label: given[label] == said[label] for label in said} for given, said in photos]
     count = len(agreements)
@@ -74,18 +69,19 @@ def by_version(task: Task) -> tuple[list[Estimate], int]:
     Raises
     ------
     DataError
-        If the task's table cannot be read.
+        If the task's table, or what was served, cannot be read.
     """
-    drawn = {name: row.get(VERSION, "") for name, row in read_table(task).rows.items() if row.get(SAMPLED) == "uniform"}
+    rows, served = read_table(task).rows, read_served(task.folder)
+    drawn = [name for name in served if rows.get(name, {}).get(SAMPLED) == "uniform"]
     annotations, _ = task.annotations()
-    labelled: dict[str, list[tuple[Flags, Flags]]] = {}
-    for name in drawn.keys() & annotations.keys():
-        each = annotations[name]
-        given = {label: each.scores[label] >= each.thresholds[label] for label in task.labels if label in each.scores}
-        if each.confirmed and given and each.flags.keys() >= given.keys():
-            labelled.setdefault(drawn[name], []).append((given, {label: each.flags[label] for label in given}))
+    labelled: dict[int, list[tuple[Flags, Flags]]] = {}
+    for name in drawn:
+        answer, said = served[name], annotations.get(name)
+        given = {label: label in answer.labels for label in task.labels if label in answer.scores}
+        if said and said.confirmed and given and said.flags.keys() >= given.keys():
+            labelled.setdefault(answer.version, []).append((given, {label: said.flags[label] for label in given}))
     unlabelled = len(drawn) - sum(map(len, labelled.values()))
-    return [estimate(version, photos) for version, photos in sorted(labelled.items())], unlabelled
+    return [estimate(str(version), photos) for version, photos in sorted(labelled.items())], unlabelled
 
 
 def as_text(told: Estimate) -> str:

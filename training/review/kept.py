@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenery.errors import DataError
+from scenery.errors import ConfigurationError, DataError
 from scenery.sample import ANSWER, PICTURE, Answer, Name, names_in, parse_answer, remove, sureness
 
 
@@ -57,6 +57,24 @@ def read_sample(folder: Path) -> tuple[list[Kept], list[str]]:
         except (OSError, ValueError) as error:
             troubles.append(f"{name}{ANSWER} cannot be used: {error}.")
     return sorted(found, key=lambda kept: kept.sureness), troubles
+
+
+def require_labels(folder: Path, labels: list[str]) -> None:
+    """Require that some photo was asked for some of the labels.
+
+    Raises
+    ------
+    ConfigurationError
+        If none was.
+    DataError
+        If the folder cannot be read or has no photos.
+    """
+    kept, _ = read_sample(folder)
+    if kept and not any(set(labels) & each.answer.scores.keys() for each in kept):
+        raise ConfigurationError(
+            f"The photos of {folder} were given {', '.join(kept[0].answer.scores)}, and the table has "
+            f"{', '.join(labels)}. Name the config of the model that the proxy asks: --data-config-path."
+        )
 
 
 def remove_kept(photos: list[Kept]) -> None:

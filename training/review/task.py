@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scenery.errors import DataError
-from scenery.files import flush, replace_text
+from scenery.files import flush
 from training.annotate.labelme import write_annotation, write_flags_file
-from training.annotate.task import TABLE_FILE
 from training.review.kept import Kept
+from training.review.served import write_served
+from training.table import NAME, TABLE, Row, write_texts
 
 SAMPLED = "sampled"
 """The column that tells why a photo was kept: ``unsure`` or ``uniform``; empty for photos that no proxy kept."""
@@ -25,13 +26,19 @@ def require_free(folder: Path) -> None:
         raise DataError(f"{folder} is there already, perhaps with somebody's labels. Name another with --out.")
 
 
-def write_task(folder: Path, photos: Iterable[Kept], labels: list[str]) -> None:
+def write_task(folder: Path, photos: Iterable[Kept], labels: list[str]) -> list[Kept]:
     """Write a task in one step; it is on disk when this returns, and only its owner may look into it.
+
+    A photo that the proxy removes meanwhile is left out; where none is left, no task is written.
 
     Parameters
     ----------
     labels
         What is asked of each photo; those that the model gave are checked already.
+
+    Returns
+    -------
+    The photos that are in it.
 
     Raises
     ------
@@ -43,23 +50,34 @@ def write_task(folder: Path, photos: Iterable[Kept], labels: list[str]) -> None:
         shutil.rmtree(staged, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         staged.mkdir(mode=0o700)
-        rows = [f"name,{SAMPLED},{VERSION}\n", *(_write_photo(staged, kept, labels) for kept in photos)]
-        replace_text(staged / TABLE_FILE, "".join(rows))
-        write_flags_file(staged, labels)
-        staged.rename(folder)
-        flush(folder.parent)
+        written = [kept for kept in photos if _write_photo(staged, kept, labels)]
+        if written:
+            write_texts(staged / TABLE, [NAME, SAMPLED, VERSION], map(_row, written))
+            write_served(staged, {kept.picture.name: kept.answer for kept in written})
+            write_flags_file(staged, labels)
+            staged.rename(folder)
+            flush(folder.parent)
+        return written
     except OSError as error:
         raise DataError(f"The task cannot be written to {folder}: {error}. Nothing was taken.") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _write_photo(folder: Path, kept: Kept, labels: list[str]) -> str:
-    """Write a photo and the model's guess; returns its row."""
+def _row(kept: Kept) -> Row:
+    return {NAME: kept.picture.name, SAMPLED: kept.name.reason, VERSION: str(kept.answer.version)}
+
+
+def _write_photo(folder: Path, kept: Kept, labels: list[str]) -> bool:
+    """Write a photo and the model's guess, unless the photo is gone; tells whether."""
+    try:
+        content = kept.picture.read_bytes()
+    except FileNotFoundError:
+        return False
     photo = folder / kept.picture.name
-    shutil.copyfile(kept.picture, photo)
+    photo.write_bytes(content)
     flush(photo)
     answer = kept.answer
     guess = {label: label in answer.labels for label in labels}
     write_annotation(photo, guess, answer.scores, confirmed=False, thresholds=answer.thresholds)
-    return f"{photo.name},{kept.name.reason},{answer.version}\n"
+    return True

@@ -11,6 +11,7 @@ let place = 0;
 let known = null; // what the server knows of the photo; null if that cannot be read
 let turn = Promise.resolve();
 let round = 0;
+let isWarned = false; // that labels are not saved, by Done; until others are
 
 /** Do things one after the other, so that fast keys go to the photo they are meant for; a failure drops the rest. */
 function queue(action) {
@@ -62,6 +63,7 @@ function draw() {
 function set(wanted) {
   if (labels.every((label) => wanted[label] === known.flags[label])) drafts.delete(name());
   else drafts.set(name(), wanted);
+  isWarned = false;
   draw();
 }
 
@@ -89,7 +91,8 @@ async function save() {
   await put(wanted, true);
   steps.push(async () => {
     if (place !== at) await go(at);
-    await put(before.flags, before.labelled);
+    const flags = Object.entries(before.flags).filter(([label]) => !before.missing.includes(label));
+    await put(Object.fromEntries(flags), before.confirmed);
     set(wanted);
     view.say(`Undone: ${name()} is as it was before it was saved`);
   });
@@ -123,8 +126,6 @@ function jump() {
 function undo() {
   return steps.length ? steps.pop()() : view.say("There is nothing to undo");
 }
-
-let isWarned = false;
 
 async function finish() {
   if (drafts.size && !isWarned) {
