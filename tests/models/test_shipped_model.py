@@ -64,6 +64,19 @@ def test_it_beats_the_floor(description):
     assert test["exact_match"] > 0.675
 
 
+def test_its_scores_mean_what_they_say(description):
+    """Its calibration error on photos that chose nothing is small."""
+    assert description[2]["metrics"]["test"]["ece"] <= 0.05
+
+
+def test_it_carries_its_model_card(version, session_and_signatures):
+    """The card is in the graph, as it is in the file, and is of this version."""
+    session, signatures = session_and_signatures
+    card = session.run(signatures["describe"].outputs["model_card"].name).decode()
+    assert card == (MODEL_DIR / str(version) / contract.MODEL_CARD_FILE).read_text()
+    assert f"Version {version} of the model `scenery`." in card
+
+
 def test_it_was_trained_on_the_shipped_photos(description, photo_rows):
     """The data it names is all of the table."""
     assert sum(description[2]["photos"].values()) == len(photo_rows)

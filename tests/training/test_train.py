@@ -208,6 +208,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
         _require_number({"epoch": 2, "loss": float("nan"), "val_loss": 0.5})
 
 
+SHIPPED = [ROOT / "examples" / name for name in ("photos/data.csv", "data_config.yaml", "training_config.yaml")]
 KILLED = """\
 import os
 import sys
@@ -250,8 +251,7 @@ def test_a_training_that_was_killed_comes_to_the_same_end(quick, tmp_path):
     """Killed between an epoch's row and its checkpoint, and resumed, it scores as if nothing had happened."""
     from training.begin import begin
 
-    files = ("photos/data.csv", "data_config.yaml", "training_config.yaml")
-    begin(*(ROOT / "examples" / name for name in files), tmp_path / "run", quick=True)
+    begin(*SHIPPED, tmp_path / "run", quick=True)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 9
     resumed = scenery("train", "--resume", tmp_path / "run")
@@ -265,16 +265,28 @@ def test_a_training_that_was_killed_comes_to_the_same_end(quick, tmp_path):
 
 def test_a_run_is_not_overwritten(run_dir):
     """A folder with a run in it is refused, and how to go on with it is told."""
-    done = scenery("train", "--run-dir", run_dir)
-    assert done.returncode == 1
-    assert f"scenery train --resume {run_dir}" in done.stderr
+    from training.begin import begin
+
+    with pytest.raises(ConfigurationError, match=f"scenery train --resume {run_dir}"):
+        begin(*SHIPPED, run_dir)
 
 
 def test_only_what_began_goes_on(tmp_path):
     """A folder that holds no run is named."""
-    done = scenery("train", "--resume", tmp_path)
-    assert done.returncode == 1
-    assert "no run that can go on" in done.stderr
+    from training.train import train
+
+    with pytest.raises(ConfigurationError, match="no run that can go on"):
+        train(tmp_path)
+
+
+def test_a_complete_run_is_left_as_it_is(run_dir):
+    """Going on with what is done trains nothing and changes nothing."""
+    from training.run import Run
+    from training.train import train
+
+    before = (run_dir / "best.keras").stat()
+    assert train(run_dir) == Run.read(run_dir)
+    assert (run_dir / "best.keras").stat() == before
 
 
 def test_the_preview_is_a_picture(tmp_path):
