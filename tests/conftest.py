@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scenery.errors import ConfigurationError
+from scenery.locks import alone
 from tests.processes import PHOTOS, ROOT, ModelServer, Proxy, model_server, proxy
 
 TRAINING_PHOTOS = 40
@@ -33,8 +36,20 @@ backbone_weights: {weights}
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder, written by the training program itself from a few photos at 96 pixels."""
-    work = tmp_path_factory.mktemp("training")
+    """A run folder, written by the training program itself from a few photos at 96 pixels.
+
+    It is trained once, whichever of several processes of tests comes first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    work = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "training"
+    work.mkdir(exist_ok=True)
+    with alone(work / ".lock", ConfigurationError("The training of the tests takes too long."), patience_seconds=280):
+        if not (work / "run/run.json").is_file():
+            _train(work)
+    return work / "run"
+
+
+def _train(work: Path) -> None:
     weights = ROOT / "training/weights/mobilenet_v2_imagenet_no_top.weights.h5"
     (work / "data.yaml").write_text(DATA_CONFIG.format(photos=PHOTOS))
     (work / "training.yaml").write_text(TRAINING_CONFIG.format(weights=weights))
@@ -44,7 +59,6 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "training.train", *arguments, "--run-dir", "run"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return work / "run"
 
 
 @pytest.fixture(scope="session")
