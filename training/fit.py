@@ -1,7 +1,7 @@
 """The training itself: the head first, then fine-tuning; an epoch at a time, so that it goes on after a kill.
 
-After each epoch ``checkpoint/`` of the run folder holds the network with its optimizer's state, ``best.weights.h5``
-the weights of the best validation loss and ``history.csv`` a row an epoch. An epoch's photos, their order and their
+After each epoch ``checkpoint/`` of the run folder holds the network with its optimizer's state and the weights of the
+best validation loss, and ``history.csv`` a row an epoch. An epoch's photos, their order and their
 changes depend on the seed and the epoch's number only, so whoever starts from a checkpoint comes to the same
 end as whoever was never interrupted.
 """
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scenery.errors import ConfigurationError
-from scenery.files import flush
+from scenery.files import replace_text, replaced
 from training import metrics
 from training.config import TrainingConfig
 from training.feed import Feed
@@ -34,7 +34,7 @@ from training.network import BACKBONE, choose_trained
 from training.progress import Board
 
 CHECKPOINTS = "checkpoint"
-BEST_FILE = "best.weights.h5"
+BEST_FILE = f"{CHECKPOINTS}/best.weights.h5"
 
 HEAD_RATE_FACTOR = 10
 """How much faster the head is trained while the backbone is frozen."""
@@ -96,8 +96,8 @@ def fit(network: Any, training: Feed, validation: Feed, config: TrainingConfig, 
             row = _train_epoch(network, training, validation, config, phase, epoch)
             _require_number(row)
             if history.is_best(row):
-                with _averaged(network, config):
-                    _save(run_dir / BEST_FILE, network.save_weights)
+                with _averaged(network, config), replaced(run_dir / BEST_FILE) as staged:
+                    network.save_weights(staged)
             history.add(row)
             board.add(epoch, row)
             _checkpoint(network, run_dir, epoch)
@@ -217,17 +217,10 @@ def _checkpoint(network: Any, run_dir: Path, epoch: int) -> None:
     """Keep the network with its optimizer; the checkpoint before goes only when this one is whole."""
     folder = run_dir / CHECKPOINTS
     before = _checkpoints(folder)
-    _save(folder / f"epoch-{epoch:05d}.keras", network.save)
+    with replaced(folder / f"epoch-{epoch:05d}.keras") as staged:
+        network.save(staged)
     for path in before:
         path.unlink(missing_ok=True)
-
-
-def _save(path: Path, write: Any) -> None:
-    staged = path.with_name(f".new-{path.name}")
-    write(staged)
-    flush(staged)
-    staged.replace(path)
-    flush(path.parent)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -262,7 +255,7 @@ class _History:
 
     def add(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
-        _save(self._path, lambda path: self.table().to_csv(path, index=False))
+        replace_text(self._path, self.table().to_csv(index=False))
 
     def table(self) -> pd.DataFrame:
         table: pd.DataFrame = pd.DataFrame(self._rows)

@@ -91,9 +91,9 @@ def _train(run_dir: Path, prepared: Prepared) -> Run:
 
 
 def _forget_checkpoints(run_dir: Path) -> None:
-    """Remove what only a training that goes on needs."""
-    (run_dir / BEST_FILE).unlink(missing_ok=True)
-    shutil.rmtree(run_dir / CHECKPOINTS)
+    """Remove what only a training that goes on needs; killed in between, the run is complete nevertheless."""
+    forgotten = (run_dir / CHECKPOINTS).rename(run_dir / ".forgotten")
+    shutil.rmtree(forgotten)
 
 
 def _build(prepared: Prepared) -> Any:
