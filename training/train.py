@@ -30,7 +30,7 @@ from training.dataset import PARTS, Part
 from training.feed import Feed, open_feed
 from training.fit import BEST_FILE, CHECKPOINTS, fit
 from training.network import SCORES, build_network, choose_trained
-from training.prepare import Prepared, read_prepared
+from training.prepare import ORIGIN_FILE, Prepared, read_prepared
 from training.progress import draw_curves
 from training.run import FILE_NAME, SCORE_PREFIX, SCORES_FILE, Run, write_golden
 
@@ -59,7 +59,8 @@ def train(run_dir: Path, prepared: Prepared | None = None) -> Run:
         backbone.
     """
     busy = ConfigurationError(f"Another process trains {run_dir}. Wait for it, or end it.")
-    with alone(run_dir / ".lock", busy) if run_dir.is_dir() else nullcontext():
+    is_begun = (run_dir / ORIGIN_FILE).is_file()  # nothing is left in a folder that is none of ours
+    with alone(run_dir / ".lock", busy) if is_begun else nullcontext():
         if _is_complete(run_dir):
             return Run.read(run_dir)
         return _train(run_dir, prepared or read_prepared(run_dir))
