@@ -6,9 +6,10 @@ python scripts/proxy_tables.py --check    exit 1 if it is not what would be writ
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
+
+from marked_tables import write_or_check
 
 from proxy.problems import kinds_table
 from proxy.settings import PREFIX, Settings
@@ -29,28 +30,5 @@ def _shown(default: object) -> str:
     return "" if default in (None, ()) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def filled(text: str) -> str:
-    """Return a text with its tables between their marks."""
-    for name, table in (("problems", kinds_table()), ("settings", settings())):
-        marks = f"<!-- {name} -->", f"<!-- /{name} -->"
-        text = re.sub(
-            f"{marks[0]}.*{marks[1]}", lambda _, t=table, m=marks: f"{m[0]}\n{t}\n{m[1]}", text, flags=re.DOTALL
-        )
-    return text
-
-
-def main() -> int:
-    """Write or check the file; returns the exit status."""
-    before = TARGET.read_text()
-    after = filled(before)
-    if "--check" not in sys.argv:
-        TARGET.write_text(after)
-        return 0
-    if before == after:
-        return 0
-    print("docs/proxy.md is not what the program says. Run: python scripts/proxy_tables.py")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, {"problems": kinds_table(), "settings": settings()}))

@@ -10,9 +10,10 @@ import ast
 import dataclasses
 import inspect
 import json
-import re
 import sys
 from pathlib import Path
+
+from marked_tables import write_or_check
 
 from training.config import DataConfig, TrainingConfig
 
@@ -48,27 +49,5 @@ def _shown(field: dataclasses.Field[object]) -> str:
     return f"`{json.dumps(field.default)}`"
 
 
-def filled(text: str) -> str:
-    """Return a text with its tables between their marks."""
-    for name, config in (("data_config", DataConfig), ("training_config", TrainingConfig)):
-        marks = f"<!-- {name} -->", f"<!-- /{name} -->"
-        table = f"{marks[0]}\n{keys(config)}\n{marks[1]}"
-        text = re.sub(f"{marks[0]}.*{marks[1]}", lambda _, t=table: t, text, flags=re.DOTALL)
-    return text
-
-
-def main() -> int:
-    """Write or check the file; returns the exit status."""
-    before = TARGET.read_text()
-    after = filled(before)
-    if "--check" not in sys.argv:
-        TARGET.write_text(after)
-        return 0
-    if before == after:
-        return 0
-    print("docs/training.md is not what the program says. Run: python scripts/training_tables.py")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, {"data_config": keys(DataConfig), "training_config": keys(TrainingConfig)}))

@@ -7,7 +7,6 @@ Scenery grew from (CVxTz/FastImageClassification): nine gentle changes, each for
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenery.errors import ConfigurationError
+from training.nearest import did_you_mean
 
 Change = Mapping[str, Mapping[str, Any]]
 """One augmenter's name, and its parameters: ``{"Affine": {"rotate": [-10, 10]}}``; a list of two numbers is a range."""
@@ -78,8 +78,7 @@ def _augmenter(augmenters: Any, change: Change) -> Any:
         if isinstance(value, type) and issubclass(value, augmenters.Augmenter)
     ]  # fmt: skip
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else " imgaug's documentation lists its augmenters."
+        hint = did_you_mean(name, known) or " imgaug's documentation lists its augmenters."
         raise ConfigurationError(f"augmentation: imgaug has no augmenter `{name}`.{hint}")
     arguments = {key: _ranges(value) for key, value in parameters.items()}
     if name == "Affine":

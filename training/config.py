@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import yaml
 
 from scenery.errors import ConfigurationError
 from training.augment import TUTORIAL
+from training.nearest import did_you_mean
 
 IMAGENET = "imagenet"
 RANDOM = "random"
@@ -202,8 +202,7 @@ def _check_keys(path: Path, values: dict[str, Any], kind: type) -> None:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else f" Known keys: {', '.join(fields)}."
+            hint = did_you_mean(str(key), fields) or f" Known keys: {', '.join(fields)}."
             raise ConfigurationError(f"{path}: unknown key `{key}`.{hint}")
     missing = [
         name

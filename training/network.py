@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from scenery.errors import ConfigurationError
 from training.config import IMAGENET, RANDOM, TrainingConfig
+from training.nearest import did_you_mean
 
 BACKBONE = "backbone"
 """The name of the backbone's layer in the network."""
@@ -89,14 +89,14 @@ def choose_trained(network: Any, head_only: bool, frozen_until: str | None = Non
 def _place(names: list[str], wanted: str) -> int:
     if wanted in names:
         return names.index(wanted)
-    raise ConfigurationError(f"frozen_until: the backbone has no layer `{wanted}`.{_nearest(wanted, names)}")
+    raise ConfigurationError(f"frozen_until: the backbone has no layer `{wanted}`.{did_you_mean(wanted, names)}")
 
 
 def _backbone(size: tuple[int, int], config: TrainingConfig) -> Any:
     build = getattr(keras.applications, config.backbone, None)
     known = [name for name, value in vars(keras.applications).items() if inspect.isfunction(value)]
     if config.backbone not in known or build is None:
-        hint = _nearest(config.backbone, known)
+        hint = did_you_mean(config.backbone, known)
         raise ConfigurationError(f"backbone: keras.applications has no `{config.backbone}`.{hint}")
     weights = None if config.backbone_weights == RANDOM else config.backbone_weights
     try:
@@ -106,11 +106,6 @@ def _backbone(size: tuple[int, int], config: TrainingConfig) -> Any:
             f"backbone_weights: {weights} cannot be loaded into {config.backbone}: {error}. Name a weights file of "
             f"{config.backbone} without its top, or {IMAGENET} where a network is there, or {RANDOM}."
         ) from error
-
-
-def _nearest(wanted: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(wanted, names, n=1)
-    return f" Did you mean `{near[0]}`?" if near else ""
 
 
 def _as_the_backbone_expects(inputs: Any, backbone: str) -> Any:
