@@ -2,11 +2,14 @@
 # than Python 3.10 to 3.13 with venv, and make.
 
 PYTHON ?= python3
-COMPOSE ?= docker compose
-# Most tests wait for processes; two files of tests at a time take little more than half the time.
-PYTEST_FLAGS ?= --numprocesses 2 --dist loadfile
+COMPOSE ?= $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
+# Most tests wait for processes: three files of tests at a time keep two cores busy, the longest first.
+PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 VENV   := .venv
 BIN    := $(VENV)/bin
+VERSION = $(shell sed -n 's/^version = //p' setup.cfg)
+# The image that holds everything is simply `scenery`.
+IMAGE   = $(patsubst scenery-all-in-one,scenery,scenery-$*):$(VERSION)
 
 # Looks the package up anew only if it is not found as it is known.
 APT      := DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=30
@@ -14,7 +17,7 @@ CHROMIUM := { $(APT) install --yes --no-install-recommends chromium || \
               { $(APT) update && $(APT) install --yes --no-install-recommends chromium; }; }
 
 .DEFAULT_GOAL := help
-.PHONY: help serve up down train test check format lint types imports tests browser conformance docs bench clean
+.PHONY: help serve up down images locks deploy-check train test check format lint types imports tests browser conformance docs bench clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,17 +27,31 @@ serve: $(VENV)/for-serving ## Run the model server and the proxy on this machine
 
 up: ## The same on Docker Compose, with tensorflow/serving
 	@$(COMPOSE) version > /dev/null || { \
-	  echo "There is no '$(COMPOSE)'. Install Docker with its Compose plugin, or run: make serve"; exit 1; }
+	  echo "There is no Docker Compose. Install Docker with its Compose plugin, or run: make serve"; exit 1; }
 	$(COMPOSE) up --build --detach
-	@for second in $$(seq 120); do \
-	  $(COMPOSE) exec -T proxy /venv/bin/python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz')" \
-	    2> /dev/null && echo "Scenery is ready: http://127.0.0.1:8080" && \
-	    curl -s -H 'Content-Type: image/jpeg' --data-binary @examples/sample.jpg http://127.0.0.1:8080/v1/classify && \
-	    exit 0; sleep 1; \
+	@address=http://$$($(COMPOSE) port proxy 8080); for second in $$(seq 120); do \
+	  curl -sf --noproxy '*' --output /dev/null $$address/readyz && echo "Scenery is ready: $$address" && \
+	    curl -s --noproxy '*' -H 'Content-Type: image/jpeg' --data-binary @examples/sample.jpg $$address/v1/classify && \
+	    echo && exit 0; sleep 1; \
 	done; echo "Scenery is not ready after 120 s. See: $(COMPOSE) logs"; exit 1
 
-down: ## Stop what `make up` started
-	$(COMPOSE) down
+down: ## Stop what `make up` started, the proxy first: what it has accepted is answered
+	$(COMPOSE) stop proxy
+	COMPOSE_PROFILES=tensorflow-serving,embedded,monitoring $(COMPOSE) down
+
+images: image-proxy image-model-server image-all-in-one image-tools ## Build every image; `make image-proxy` and its like build one
+
+image-%:
+	docker build $(DOCKER_BUILD_FLAGS) --file deploy/docker/$*.Dockerfile --tag $(IMAGE) \
+	  --label org.opencontainers.image.version=$(VERSION) \
+	  --label org.opencontainers.image.revision="$$(git rev-parse HEAD 2> /dev/null)" .
+
+locks: $(VENV)/for-development ## Solve anew what the images install
+	$(BIN)/python -m pip install --quiet uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/image_locks.py
+
+deploy-check: ## Build the images, run the compose stack for real, roll a version (needs a Docker engine)
+	deploy/check || test $$? -eq 77
 
 test: tests ## Run every test
 

@@ -25,6 +25,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("wire", choices=("grpc", "rest", "proxy", "sockets"))
     parser.add_argument("address", help="host:port")
     parser.add_argument("--photo", type=Path, default=Path("examples/sample.jpg"))
+    parser.add_argument("--version", type=int, help="Of grpc: the version to ask; the latest, if left out.")
     parser.add_argument("--clients", type=int, default=1, help="Threads, each with a connection of its own.")
     parser.add_argument("--per-second", type=float, help="Of sockets: requests that begin, instead of --clients.")
     parser.add_argument("--seconds", type=float, default=10.0)
@@ -65,14 +67,15 @@ def main() -> None:
 
 def from_threads(arguments: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
     """Call from threads, each with an ordinary client."""
-    make = {"grpc": over_grpc, "rest": over_rest, "proxy": over_proxy}[arguments.wire]
+    make: dict[str, Callable[[str, bytes], Send]] = {"rest": over_rest, "proxy": over_proxy}
+    make["grpc"] = partial(over_grpc, version=arguments.version)
     photo = arguments.photo.read_bytes()
     milliseconds: list[float] = []
     failures: list[str] = []
     started = time.perf_counter()
 
     def client() -> None:
-        send = make(arguments.address, photo)
+        send = make[arguments.wire](arguments.address, photo)
         while not stop.is_set() and time.perf_counter() - started < arguments.seconds:
             begun = time.perf_counter()
             try:
@@ -92,10 +95,12 @@ def from_threads(arguments: argparse.Namespace, stop: threading.Event) -> dict[s
     return {"milliseconds": milliseconds, "failures": failures[:10], "failed": len(failures), "seconds": seconds}
 
 
-def over_grpc(address: str, photo: bytes) -> Send:
+def over_grpc(address: str, photo: bytes, version: int | None = None) -> Send:
     """Return a call of ``Predict`` on a channel of its own."""
     request = wire.PredictRequest()
     request.model_spec.name = contract.MODEL_NAME
+    if version is not None:
+        request.model_spec.version.value = version
     request.inputs[contract.INPUT_IMAGE_BYTES].CopyFrom(to_proto(np.array([photo], object)))
     channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
     predict = channel.unary_unary(

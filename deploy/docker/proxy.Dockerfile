@@ -1,18 +1,22 @@
-# The proxy: no TensorFlow, not root, nothing to write.
-FROM python:3.12-slim AS build
-WORKDIR /source
-COPY pyproject.toml setup.cfg README.md LICENSE ./
-COPY scenery scenery
-COPY training training
-COPY export export
-COPY serving serving
-COPY rollout rollout
-COPY proxy proxy
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir '.[proxy]'
+# The proxy: no TensorFlow, not root, nothing to write but /tmp.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
-FROM python:3.12-slim
+FROM ${PYTHON_IMAGE} AS build
+COPY deploy/docker/install /install/
+COPY deploy/docker/requirements /install/requirements
+RUN /install/install packages proxy
+WORKDIR /source
+COPY . .
+RUN rm -r training/weights && /install/install scenery
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="scenery-proxy" \
+      org.opencontainers.image.description="Takes a photo, answers with labels; in front of TensorFlow Serving" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /venv /venv
 USER 65534:65534
-ENV SCENERY_LISTEN_HOST=0.0.0.0
+ENV PATH=/venv/bin:$PATH SCENERY_LISTEN_HOST=0.0.0.0
 EXPOSE 8080
-ENTRYPOINT ["/venv/bin/scenery", "proxy"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-c", \
+    "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8080/readyz')"]
+ENTRYPOINT ["scenery", "proxy"]

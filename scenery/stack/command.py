@@ -13,7 +13,7 @@ import click
 from scenery import contract
 
 if TYPE_CHECKING:
-    from scenery.stack.supervisor import StackOptions
+    from scenery.stack.supervisor import ServerKind, StackOptions
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 SAMPLE_PHOTO = Path("examples/sample.jpg")
@@ -34,8 +34,11 @@ SAMPLE_PHOTO = Path("examples/sample.jpg")
 )  # fmt: skip
 @click.option("--models-dir", type=_FOLDER, default="models", show_default=True, help="The folder of models.")
 @click.option("--run-dir", type=_FOLDER, help="Where the logs go. [default: runs/serve and the port]")
+@click.option(
+    "--log-to-console", is_flag=True, help="Write the logs to standard error instead, as containers want them."
+)
 def serve(
-    server: str,
+    server: ServerKind,
     host: str,
     port: int,
     grpc_port: int,
@@ -43,6 +46,7 @@ def serve(
     config_file: Path,
     models_dir: Path,
     run_dir: Path | None,
+    log_to_console: bool,
 ) -> None:
     """Run a model server and the proxy on this machine.
 
@@ -55,8 +59,9 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir)  # type: ignore[arg-type]
-    click.echo(f"Starting the {server} model server and the proxy; logs are in {run_dir}/ …")
+    options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir, log_to_console)
+    place = "follow" if log_to_console else f"are in {run_dir}/"
+    click.echo(f"Starting the {server} model server and the proxy; logs {place} …")
     with running_stack(options, stop) as stack:
         if not stop.is_set():
             click.echo(_ready_text(options))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from scenery.errors import StackError
@@ -15,8 +17,10 @@ _LOG_LINES = 12
 class Process:
     """A running program. It has a session of its own, so that Ctrl-C reaches it only through :meth:`stop`."""
 
-    def __init__(self, name: str, command: Sequence[str], log_file: Path, env: Mapping[str, str] | None = None) -> None:
-        """Start ``command``, its output in ``log_file``.
+    def __init__(
+        self, name: str, command: Sequence[str], log_file: Path | None, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Start ``command``, its output in ``log_file``, or on this process's standard error.
 
         Raises
         ------
@@ -26,7 +30,7 @@ class Process:
         self.name = name
         self._log_file = log_file
         try:
-            with log_file.open("wb") as log:
+            with log_file.open("wb") if log_file else nullcontext(sys.stderr) as log:
                 self._child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -42,10 +46,13 @@ class Process:
         """Raise :class:`StackError`, with the end of its log, if the program has ended by itself."""
         status = self._child.poll()
         if status is not None:
-            lines = self._log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-            raise StackError(
-                f"The {self.name} ended by itself with status {status}. Its last lines:\n" + "\n".join(lines)
-            )
+            raise StackError(f"The {self.name} ended by itself with status {status}. {self._last_words()}")
+
+    def _last_words(self) -> str:
+        if self._log_file is None:
+            return "What it said stands above."
+        lines = self._log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return "Its last lines:\n" + "\n".join(lines)
 
     def stop(self, timeout_seconds: float) -> None:
         """Ask the program to end, wait for it, and kill it if it takes too long."""

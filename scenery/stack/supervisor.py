@@ -54,11 +54,17 @@ class StackOptions:
     models_dir: Path
     run_dir: Path
     """Where logs go, and the localized configuration."""
+    log_to_console: bool = False
+    """Logs go to standard error instead, as containers want them."""
 
     @property
     def address(self) -> str:
         """URL of the proxy."""
         return f"http://{self.host}:{self.port}"
+
+    def log_file(self, name: str) -> Path | None:
+        """Return where a program's log goes; None for standard error."""
+        return None if self.log_to_console else self.run_dir / name
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,12 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[Stac
     config = LocalConfig(options.config_file, options.models_dir, options.run_dir / "serving.config")
     processes: list[Process] = []
     try:
-        server = Process("model server", _server_command(options, config.copy), options.run_dir / "model-server.log")
+        server = Process("model server", _server_command(options, config.copy), options.log_file("model-server.log"))
         processes.append(server)
         for name in model_names(config.text):
             url = f"http://{MODEL_SERVER_HOST}:{options.rest_port}/v1/models/{name}"
             _wait(partial(_model_problem, url, options.models_dir), server, stop)
-        proxy = Process("proxy", _proxy_command(options), options.run_dir / "proxy.log")
+        proxy = Process("proxy", _proxy_command(options), options.log_file("proxy.log"))
         processes.append(proxy)
         _wait(partial(_proxy_problem, f"{options.address}/readyz"), proxy, stop, PROXY_START_SECONDS)
         yield Stack(processes, config)
