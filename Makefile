@@ -69,13 +69,19 @@ types: $(VENV)/for-development
 imports: $(VENV)/for-development
 	$(BIN)/lint-imports
 
-tests: browser $(VENV)/for-development
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+tests: browser $(VENV)/bin/promtool $(VENV)/for-development
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 browser: ## Install Chromium, which the tests of the web page drive, if that can be done by itself
 	@command -v chromium > /dev/null || { \
 	  test "$$(id -u)" = 0 && grep -qE '^ID(_LIKE)?=.*debian' /etc/os-release && $(CHROMIUM); } > /dev/null 2>&1 || \
 	  echo "The tests of the web page will be skipped: there is no chromium. On Debian: apt-get install chromium"
+
+# Debian's package unpacked, not installed: that would start a service.
+$(VENV)/bin/promtool: | $(VENV)/bin/python
+	@command -v promtool > /dev/null || { cd $(VENV) && { $(APT) download prometheus || { $(APT) update && $(APT) download prometheus; }; } && \
+	  dpkg -x prometheus_*.deb prometheus && mv prometheus/usr/bin/* bin/ && rm -r prometheus*; } > /dev/null 2>&1 || \
+	  echo "The tests of the alerts will be skipped: there is no promtool. On Debian: apt-get install prometheus"
 
 train: $(VENV)/for-development ## Train the shipped model again, from the shipped photos
 	$(BIN)/scenery train

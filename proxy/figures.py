@@ -29,13 +29,16 @@ from proxy.labels import Labelling
 from proxy.model_server import Scored
 from proxy.problems import OVERLOADED
 from proxy.settings import FIGURES_FOLDER
+from scenery import contract
 
 OK = "ok"
 LATEST = "latest"
 """The ``version_label`` of photos that were sent without one."""
 
 UNKNOWN = "unknown"
-"""The ``route`` of requests that fit none: what callers make up must not become a series each."""
+"""The ``route`` of requests that fit none, and the ``version_label`` of those that name one that nobody knows: what
+callers make up must not become a series each.
+"""
 
 SHED = frozenset({OVERLOADED, "rate-limited"})
 """Problems that are nobody's mistake: there was too much to do."""
@@ -126,7 +129,8 @@ class Figures:
 
     def failed(self, version_label: str | None, version: int | None, problem: str) -> None:
         """Count a photo that got no scores, by the problem's name; ``version`` if one is known to have answered."""
-        self._photos.labels(version_label or LATEST, _name(version), problem).inc()
+        is_made_up = version is None and version_label not in (None, contract.LABEL_STABLE, contract.LABEL_CANARY)
+        self._photos.labels(UNKNOWN if is_made_up else version_label or LATEST, _name(version), problem).inc()
 
     def shadowed(self, answered: int, shadowed: int | None, outcome: str) -> None:
         """Count a photo that ``answered`` gave labels to and another version was to be asked about."""

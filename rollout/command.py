@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rollout.rollout import Rollout
     from rollout.watch import Decision, Watch
 
+_PREFIX = "SCENERY_ROLLOUT_"
+"""Of the variables that stand for options; of several addresses, with spaces between."""
+
 _PATIENCE_SECONDS = 60.0
 """How long to wait for another command where giving up would leave callers with a bad version."""
 
@@ -46,11 +49,12 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--config", "config_file", type=_FILE, default="serving.config", show_default=True,
                      help="The configuration that the model servers read."),
         click.option("--models-dir", type=click.Path(file_okay=False, path_type=Path), default="models",
-                     show_default=True, help="The folder of models."),
+                     show_default=True, envvar=f"{_PREFIX}MODELS_DIR", show_envvar=True, help="The folder of models."),
         click.option("--traffic-file", type=_FILE,
                      help="What the proxies read. [default: traffic.json in the model's folder]"),
         click.option("--model-server", "model_servers", multiple=True, default=(f"127.0.0.1:{contract.GRPC_PORT}",),
-                     show_default=True, help="gRPC address of a model server; once for each that reads the config."),
+                     show_default=True, envvar=f"{_PREFIX}MODEL_SERVERS", show_envvar=True,
+                     help="gRPC address of a model server; once for each that reads the config."),
         click.option("--model-name", default=contract.MODEL_NAME, show_default=True, help="The servable's name."),
         click.option("--wait-seconds", type=_Number(min=0), default=60, show_default=True,
                      help="How long the servers may take to follow."),
@@ -62,7 +66,8 @@ def _places(command: Callable[..., None]) -> Callable[..., None]:
 
 _PROXIES = click.option(
     "--proxy", "proxies", multiple=True, default=(f"http://127.0.0.1:{contract.PROXY_PORT}",), show_default=True,
-    callback=_url, help="URL of a proxy whose figures count; once for each.",
+    callback=_url, envvar=f"{_PREFIX}PROXIES", show_envvar=True,
+    help="URL of a proxy whose figures count; once for each.",
 )  # fmt: skip
 
 

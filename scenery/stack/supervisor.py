@@ -135,6 +135,9 @@ def _server_command(options: StackOptions, config_file: Path) -> list[str]:
         f"--load_retry_interval_micros={LOAD_RETRY_MICROS}",
         "--tensorflow_intra_op_parallelism=1",
     ]
+    monitoring = options.config_file.with_name("monitoring.config")
+    if monitoring.is_file():
+        flags.append(f"--monitoring_config_file={monitoring.resolve()}")
     if options.server == "embedded":
         return [sys.executable, "-m", "serving.main", *flags]
     binary = shutil.which("tensorflow_model_server")

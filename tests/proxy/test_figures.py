@@ -61,6 +61,15 @@ def test_a_label_that_is_gone_counts_beside_the_latest_version(tmp_path, served,
         assert photos(page(counted.url)) == {("stable", "", "model-not-served"): 1, ("latest", "1", "ok"): 1}
 
 
+def test_labels_that_callers_make_up_are_one(tmp_path, served, photo):
+    """Whatever labels callers ask for, there is one series for those that nobody knows."""
+    with proxy(tmp_path, served.grpc) as counted:
+        for number in range(3):
+            url = f"{counted.url}/v1/classify?label=made-up-{number}"
+            assert http("POST", url, photo, "image/jpeg")[0] == 404
+        assert photos(page(counted.url)) == {("unknown", "", "version-unknown"): 3}
+
+
 def test_workers_add_up(tmp_path, served, photo, monkeypatch):
     """Whichever worker is asked tells the sum, also when one has died; nothing is left behind."""
     monkeypatch.setenv("SCENERY_WORKERS", "2")
