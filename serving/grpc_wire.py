@@ -172,12 +172,28 @@ class _Unimplemented(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio ha
 class _Health(health.HealthServicer):  # type: ignore[misc]  # nor has this package
     """The standard health service; an unknown service is named as gRPC's C++ servers name it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._watchers: list[Callable[[Any], None]] = []
+
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 (gRPC's name)
         """Tell whether a service serves."""
         answer = super().Check(request, context)
         if context.code() is grpc.StatusCode.NOT_FOUND:
             context.set_details("service name unknown")
         return answer
+
+    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:  # noqa: N802
+        """Tell whether a service serves, and again whenever that changes."""
+        self._watchers.append(send_response_callback)
+        context.add_callback(lambda: self._watchers.remove(send_response_callback))
+        return super().Watch(request, context, send_response_callback)
+
+    def enter_graceful_shutdown(self) -> None:
+        """Tell everybody that nothing serves any more, and end what would keep a stop waiting."""
+        super().enter_graceful_shutdown()
+        for tell in list(self._watchers):
+            tell(None)
 
 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:

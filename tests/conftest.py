@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,20 +34,46 @@ model_path: best.keras
 backbone_weights: {weights}
 """
 
+LONGEST_FIRST = (
+    "training/test_train.py",
+    "conformance/test_conformance.py",
+    "rollout/test_docs.py",
+    "rollout/test_rollout.py",
+    "export/test_publish.py",
+    "end_to_end/test_serve.py",
+    "proxy/test_page.py",
+    "training/test_annotate_page.py",
+    "proxy/test_client.py",
+    "serving/test_wires.py",
+)
+"""Files of tests that take long, in the order in which they begin: none of them is left when all others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder, written by the training program itself from a few photos at 96 pixels.
+    """A run folder, written by the training program itself from a few photos at 96 pixels."""
+    return _made_once(tmp_path_factory, "training", "run/run.json", _train).parent
 
-    It is trained once, whichever of several processes of tests comes first.
+
+def _made_once(factory: pytest.TempPathFactory, name: str, last: str, make: Callable[[Path], None]) -> Path:
+    """Return the file that ``make`` writes last into a folder of this name.
+
+    It is made by whichever of several processes of tests comes first, and by no other.
     """
-    base = tmp_path_factory.getbasetemp()
-    work = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "training"
+    base = factory.getbasetemp()
+    work = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     work.mkdir(exist_ok=True)
-    with alone(work / ".lock", ConfigurationError("The training of the tests takes too long."), patience_seconds=280):
-        if not (work / "run/run.json").is_file():
-            _train(work)
-    return work / "run"
+    busy = ConfigurationError(f"What the tests share in {work} takes too long to make.")
+    with alone(work / ".lock", busy, patience_seconds=280):
+        if not (work / last).exists():
+            make(work)
+    return work / last
 
 
 def _train(work: Path) -> None:
@@ -63,12 +90,14 @@ def _train(work: Path) -> None:
 
 @pytest.fixture(scope="session")
 def exported(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of versions with version 1 of the run, written by ``scenery export`` itself."""
-    models = tmp_path_factory.mktemp("models")
-    command = [sys.executable, "-m", "scenery", "export", str(run_dir), "--models-dir", str(models)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return models / "scenery"
+    """A folder of versions with version 1 of the run, written by ``scenery export`` itself; nobody changes it."""
+
+    def export(work: Path) -> None:
+        command = [sys.executable, "-m", "scenery", "export", str(run_dir), "--models-dir", str(work)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return _made_once(tmp_path_factory, "exported", "scenery/1", export).parent
 
 
 @pytest.fixture

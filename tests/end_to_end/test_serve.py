@@ -106,7 +106,7 @@ def test_a_version_dropped_in_under_load_loses_nothing(stack, run_dir, photo):
     versions, failures, stop = [], [], threading.Event()
 
     def load() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.02):
             status, answer = stack.classify(photo)
             if status == 200:
                 versions.append(answer["photos"][0]["version"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.processes import ROOT, free_ports, running, wait_until
-from tests.rollout.stack import SHIPPED, Stack
+from tests.rollout.stack import Stack
 
 SERVERS = [
     "embedded",
@@ -23,13 +24,19 @@ SERVERS = [
 ]
 
 
+@pytest.fixture
+def version(exported: Path) -> Path:
+    """What the stack serves as version 1; a test that needs another model names it as its parameter."""
+    return exported / "1"
+
+
 @pytest.fixture(params=SERVERS)
-def stack(request, tmp_path):
+def stack(request, version, tmp_path):
     """The whole stack, with the embedded model server, and with the real one where there is one."""
     proxy_port, grpc_port, rest_port = free_ports(3)
     shutil.copy(ROOT / "serving.config", tmp_path)
     models = tmp_path / "models"
-    shutil.copytree(SHIPPED, models / "scenery" / "1")
+    shutil.copytree(version, models / "scenery" / "1")
     flags = [
         "--server",
         request.param,
@@ -45,4 +52,4 @@ def stack(request, tmp_path):
     with running("scenery", "serve", *flags, "--run-dir", str(tmp_path / "run"), log=log) as process:
         wait_until(lambda: "is ready" in log.read_text() or process.poll() is not None, "the stack to be ready")
         assert process.poll() is None, log.read_text()
-        yield Stack(f"http://127.0.0.1:{proxy_port}", tmp_path, f"127.0.0.1:{grpc_port}", models)
+        yield Stack(f"http://127.0.0.1:{proxy_port}", tmp_path, f"127.0.0.1:{grpc_port}", models, version)

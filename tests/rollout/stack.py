@@ -20,17 +20,21 @@ from scenery.wire.tensors import to_proto
 from tests.processes import ROOT, http, wait_until
 
 SHIPPED = ROOT / "models/scenery/1"
+PAUSE_SECONDS = 0.02
+"""Between two requests of a caller: a load that is steady, and leaves the machine room for what is tested."""
 PHOTO = (ROOT / "examples/sample.jpg").read_bytes()
 
 
 @dataclass
 class Stack:
-    """``scenery serve`` with the shipped model, and the commands on it."""
+    """``scenery serve``, and the commands on it."""
 
     url: str
     work: Path
     grpc: str
     models: Path
+    version: Path
+    """What it serves as version 1."""
 
     def command_line(self, *arguments: str) -> list[str]:
         places = ["--config", str(self.work / "serving.config"), "--models-dir", str(self.models)]
@@ -63,8 +67,9 @@ class Stack:
         states = json.loads(done.stdout)["versions"] if done.returncode == 0 else []
         return any(each["version"] == version and each["labels"] == ["stable"] for each in states)
 
-    def drop(self, version: int, source: Path = SHIPPED) -> None:
-        staged = shutil.copytree(source, self.models / "scenery" / f".incoming-{version}")
+    def drop(self, version: int, source: Path | None = None) -> None:
+        """Add a version: version 1 under another number, or another model."""
+        staged = shutil.copytree(source or self.version, self.models / "scenery" / f".incoming-{version}")
         staged.rename(self.models / "scenery" / str(version))
 
     def classify(self, key: str | None = None, photo: bytes = PHOTO) -> int:
@@ -106,7 +111,7 @@ class Load:
 
     def _proxy(self) -> None:
         for photo in cycle(self._photos):
-            if self._stop.is_set():
+            if self._stop.wait(PAUSE_SECONDS):
                 return
             try:
                 self.answers[self._stack.classify(photo=photo)] += 1
@@ -123,7 +128,7 @@ class Load:
                 request_serializer=wire.PredictRequest.SerializeToString,
                 response_deserializer=wire.PredictResponse.FromString,
             )
-            while not self._stop.is_set():
+            while not self._stop.wait(PAUSE_SECONDS):
                 try:
                     self.direct[predict(request, timeout=30).model_spec.version.value] += 1
                 except grpc.RpcError as error:

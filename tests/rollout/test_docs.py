@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 
+import pytest
+
 from tests.processes import PHOTOS, ROOT
-from tests.rollout.stack import Load, Stack
+from tests.rollout.stack import SHIPPED, Load, Stack
 
 LABELS = "beach|city|sunset|trees"
 
@@ -32,6 +34,7 @@ def printed(stack: Stack, command: str) -> str:
     return stack.run(*shlex.split(command), *more).replace(f"{stack.models}/", "models/")
 
 
+@pytest.mark.parametrize("version", [SHIPPED], ids=["shipped"])
 def test_the_commands_print_what_the_document_shows(stack):
     """From the first label to the pruning, each command of docs/rollout.md prints what stands below it."""
     photos = [photo.read_bytes() for photo in sorted(PHOTOS.glob("*.jpg"))[:40]]

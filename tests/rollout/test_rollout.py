@@ -12,6 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scenery import contract
@@ -25,7 +26,7 @@ def test_a_rollout_loses_no_request(stack):
         load.more(20)
         stack.run("promote", "1")
         evaluation = ["--evaluation", str(ROOT / "examples/photos/evaluation.csv"), "--latency-ratio", "5"]
-        published = stack.command("publish", str(SHIPPED), *evaluation)
+        published = stack.command("publish", str(stack.version), *evaluation)
         assert published.returncode == 0, published.stdout + published.stderr
         assert "it serves nobody yet" in published.stdout
         assert set(load.more(20)) == {1}
@@ -51,6 +52,7 @@ def test_a_rollout_loses_no_request(stack):
     assert not load.failures
 
 
+@pytest.mark.parametrize("version", [SHIPPED], ids=["shipped"])
 def test_a_watched_canary_is_taken_back(stack, exported):
     """One whose scores are others is taken back at the end, and the reason said; one that fails, at once.
 
@@ -101,10 +103,10 @@ def test_a_canary_that_nobody_calls_is_not_promoted(stack):
     assert (stack.work / "serving.config").read_text() == before
 
 
-def test_a_shadow_shows_where_versions_differ(stack, exported):
+def test_a_shadow_shows_where_versions_differ(stack):
     """All callers get the stable version; what the other one would have said is compared, label by label."""
     stack.run("promote", "1")
-    stack.drop(2, exported / "1")
+    stack.drop(2, SHIPPED)
     stack.run("canary", "2", "--percent", "0", "--shadow-percent", "100")
     photos = [photo.read_bytes() for photo in sorted(PHOTOS.glob("*.jpg"))[:20]]
     assert {stack.classify(photo=photo) for photo in photos} == {1}

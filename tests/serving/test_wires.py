@@ -392,6 +392,7 @@ def test_health_turns_when_the_server_stops(store, tmp_path):
             time.sleep(1.5)
             server.process.send_signal(signal.SIGTERM)
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert list(watch) == []  # or the stop would wait for it
             wait_until(lambda: fetch("GET", f"{server.rest}/v1/models/slow")[0] == 0, "the REST port to close")
             with grpc.insecure_channel(server.grpc) as late, pytest.raises(grpc.RpcError) as refused:
                 predict(late, "slow", "seconds", floats(0), timeout=10)
