@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from scenery.errors import ConfigurationError
+from training.cluster import MULTI_WORKER, ONE
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -47,6 +49,15 @@ _TRAINING_CONFIG_PATH = click.option(
     help="Go on with a run that was interrupted; it knows its table and configuration.",
 )  # fmt: skip
 @click.option(
+    "--strategy", type=click.Choice([ONE, MULTI_WORKER]), default=ONE, show_default=True,
+    help="Who trains: one process, or all that TF_CONFIG names, each started by this command with the same --run-dir "
+    "or --resume. The first of them, the chief, writes and tells.",
+)  # fmt: skip
+@click.option(
+    "--worker-wait-seconds", type=click.FloatRange(min=0), default=300, show_default=True,
+    help="How long a worker waits at the start for the others.",
+)  # fmt: skip
+@click.option(
     "--quick", is_flag=True, help="The same in a minute, on a few small photos: to see that everything works."
 )
 @click.option(
@@ -59,6 +70,8 @@ def train(
     run_dir: Path | None,
     seed: int | None,
     resume: Path | None,
+    strategy: str,
+    worker_wait_seconds: float,
     quick: bool,
     as_json: bool,
 ) -> None:
@@ -72,19 +85,27 @@ def train(
     """
     if resume and (csv_path or data_config_path or training_config_path or run_dir or seed is not None or quick):
         raise click.UsageError("--resume goes on with a run as it was begun; leave the other options out.")
+    if strategy != ONE and not (run_dir or resume):
+        raise click.UsageError(f"--strategy {strategy} needs --run-dir: the folder that all workers share.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from training.begin import begin
     from training.evaluation.evaluate import evaluate_run
     from training.evaluation.table import table
+    from training.strategy import joined
+    from training.train import assist
     from training.train import train as run_training
 
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with joined(strategy, worker_wait_seconds) as workers, redirect_stdout(sys.stderr if as_json else sys.stdout):
         folder = resume or run_dir or Path("runs") / datetime.now(timezone.utc).strftime("%Y-%m-%d-%H%M%S")
+        if not workers.is_chief:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # the chief tells of the progress
+                assist(folder, workers)
+            return
         prepared = None
         if resume is None:
             paths = _paths(csv_path, data_config_path, training_config_path)
             prepared = begin(*paths, folder, seed, quick)
-        run = run_training(folder, prepared)
+        run = run_training(folder, prepared, workers)
         evaluation = evaluate_run(folder)
     if as_json:
         click.echo(json.dumps({"run": str(folder), **dataclasses.asdict(run)}))

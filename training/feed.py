@@ -37,9 +37,9 @@ class Feed:
     pixels: Pixels
     targets: npt.NDArray[np.float32]
 
-    def batches(self, config: TrainingConfig) -> Batches:
-        """Return scaled batches in the table's order."""
-        return Batches(self, config, np.arange(len(self.pixels)))
+    def batches(self, config: TrainingConfig, rows: npt.NDArray[np.int64] | None = None) -> Batches:
+        """Return scaled batches of some rows, or of all in the table's order."""
+        return Batches(self, config, np.arange(len(self.pixels)) if rows is None else rows)
 
     def epoch(self, config: TrainingConfig, number: int, most: int | None = None) -> Batches:
         """Return the shuffled, augmented batches of one epoch, of ``most`` photos; the same number gives the same ones.
@@ -80,6 +80,31 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         random = np.random.default_rng([config.seed, self._augmented, number])
         images = augment(images, int(random.integers(2**31)), config.augmentation_probability, config.augmentation)
         return _mixed(preprocess.scale(images), targets, config.mixup, random)
+
+
+class Share(keras.utils.PyDataset):  # type: ignore[misc]
+    """The rows of each batch that one of several workers trains on, weighted.
+
+    The weights are such that the mean, over the workers, of the weighted mean loss is the mean loss of the batch. Who
+    is left without a row of the last batch gets one that weighs nothing: all workers take the same number of steps.
+    """
+
+    def __init__(self, batches: Batches, index: int, count: int) -> None:
+        super().__init__(workers=PARALLEL_BATCHES, max_queue_size=PREFETCHED_BATCHES)
+        self._batches = batches
+        self._index = index
+        self._count = count
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int) -> tuple[Any, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return images and targets as the batch has them, and float32 [n]: their weights."""
+        images, targets = self._batches[number]
+        rows = np.arange(len(targets))[self._index :: self._count]
+        weight = self._count * len(rows) / len(targets)
+        rows = rows if len(rows) else np.zeros(1, np.int64)
+        return np.asarray(images)[rows], targets[rows], np.full(len(rows), weight, np.float32)
 
 
 def _mixed(

@@ -32,6 +32,7 @@ from training.history import HISTORY_FILE
 from training.loss import WeightedCrossentropy, label_weights
 from training.network import BACKBONE, choose_trained
 from training.progress import Board
+from training.strategy import ALONE, Workers
 
 CHECKPOINTS = "checkpoint"
 BEST_FILE = f"{CHECKPOINTS}/best.weights.h5"
@@ -66,8 +67,12 @@ def phases_of(config: TrainingConfig) -> list[Phase]:
     return [phase for phase in (head, whole) if phase.epochs]
 
 
-def fit(network: Any, training: Feed, validation: Feed, config: TrainingConfig, run_dir: Path) -> pd.DataFrame:
+def fit(
+    network: Any, training: Feed, validation: Feed, config: TrainingConfig, run_dir: Path, workers: Workers = ALONE
+) -> pd.DataFrame:
     """Train a network, from its last checkpoint in ``run_dir`` if there is one; ``best.weights.h5`` is the result.
+
+    Several workers each have a ``run_dir`` of their own, with the same checkpoint and history, or none.
 
     Returns
     -------
@@ -83,17 +88,19 @@ def fit(network: Any, training: Feed, validation: Feed, config: TrainingConfig, 
     if not done:
         click.echo("the head: a logistic regression a label on what the backbone sees")
         start_head(network, training, config)
+        # Other processors round otherwise, and all must start alike.
+        network.set_weights([workers.chiefs(weights) for weights in network.get_weights()])
     history = _History(run_dir, done)
     board = Board(run_dir)
     for phase in phases_of(config):
         choose_trained(network, phase.head_only, config.frozen_until)
         for epoch in range(max(done, phase.first), phase.first + phase.epochs):
-            if history.has_stopped(phase, config.stop_patience):
+            if workers.chief_says(history.has_stopped(phase, config.stop_patience)):
                 break
             if epoch == phase.first:
                 click.echo(f"training {'the head' if phase.head_only else 'the whole network'}: {phase.epochs} epochs")
                 compile_for(network, training, config, phase)
-            row = _train_epoch(network, training, validation, config, phase, epoch)
+            row = _train_epoch(network, training, validation, config, phase, epoch, workers)
             _require_number(row)
             if history.is_best(row):
                 with _averaged(network, config), replaced(run_dir / BEST_FILE) as staged:
@@ -128,13 +135,19 @@ def compile_for(network: Any, training: Feed, config: TrainingConfig, phase: Pha
 
 
 def _train_epoch(
-    network: Any, training: Feed, validation: Feed, config: TrainingConfig, phase: Phase, epoch: int
+    network: Any,
+    training: Feed,
+    validation: Feed,
+    config: TrainingConfig,
+    phase: Phase,
+    epoch: int,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
-    seed_dropout(network, config.seed, epoch)
+    seed_dropout(network, config.seed, epoch, workers.index)
     started = time.perf_counter()
     own = _OwnWeights()
-    fitted = network.fit(
-        training.epoch(config, epoch),
+    fitted = workers.averaging(network).fit(
+        workers.share(training.epoch(config, epoch)),
         initial_epoch=epoch,
         epochs=epoch + 1,
         shuffle=False,  # the batches come shuffled
@@ -144,11 +157,11 @@ def _train_epoch(
     own.restore()
     seconds = time.perf_counter() - started
     with _averaged(network, config):
-        scores = network.predict(validation.batches(config), verbose=0)
+        scores = _scores(network, validation, config, workers)
     row = {
         "epoch": epoch,
         "phase": phase.name,
-        **{name: float(values[0]) for name, values in fitted.history.items()},
+        **{name: workers.mean_figure(values[0]) for name, values in fitted.history.items()},
         **_judge(validation.targets, scores),
         "learning_rate": float(network.optimizer.learning_rate),
         "seconds": round(seconds, 2),
@@ -158,6 +171,15 @@ def _train_epoch(
         f"average precision {row['val_average_precision'] or 0:.3f}, {seconds:.0f} s"
     )
     return row
+
+
+def _scores(network: Any, feed: Feed, config: TrainingConfig, workers: Workers) -> npt.NDArray[np.float32]:
+    """Score all photos of a feed, each worker its part."""
+    rows = workers.part(len(feed.targets))
+    scores = np.zeros_like(feed.targets)
+    if len(rows):
+        scores[rows] = network.predict(feed.batches(config, rows), verbose=0)
+    return workers.total(scores)
 
 
 def _require_number(row: dict[str, Any]) -> None:
@@ -176,12 +198,13 @@ def _judge(targets: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) ->
     }
 
 
-def seed_dropout(network: Any, seed: int, epoch: int) -> None:
-    """Have dropout draw what belongs to an epoch, whatever was drawn before; a saved network does not keep it."""
+def seed_dropout(network: Any, seed: int, epoch: int, worker: int = 0) -> None:
+    """Have dropout draw what belongs to an epoch and a worker, whatever was drawn before; no saved network keeps it."""
     layers = [*network.layers, *network.get_layer(BACKBONE).layers]
     drawing = [layer.seed_generator for layer in layers if hasattr(layer, "seed_generator")]
     for place, generator in enumerate(drawing):
-        first, second = np.random.default_rng([seed, epoch, place]).integers(2**31, size=2)
+        key = [seed, epoch, place, worker] if worker else [seed, epoch, place]
+        first, second = np.random.default_rng(key).integers(2**31, size=2)
         generator.state.assign([first, second])
 
 

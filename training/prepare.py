@@ -102,7 +102,7 @@ def read_prepared(run_dir: Path) -> Prepared:
     if changed:
         raise DataError(
             f"The {changed[0]} photos of {run_dir} were changed since it began; going on would mix two data sets. "
-            "Begin a new run."
+            "Begin a new run; if several workers train it, give each of them the same photos."
         )
     return prepared
 

@@ -11,8 +11,10 @@ To what :mod:`training.prepare` wrote, it adds:
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from scenery.errors import ConfigurationError
@@ -29,10 +32,12 @@ from training import calibration, metrics
 from training.dataset import PARTS, Part
 from training.feed import Feed, open_feed
 from training.fit import BEST_FILE, CHECKPOINTS, fit
+from training.history import HISTORY_FILE
 from training.network import SCORES, build_network, choose_trained
-from training.prepare import ORIGIN_FILE, Prepared, read_prepared
+from training.prepare import DATA_FILE, ORIGIN_FILE, SPLIT_FILE, TRAINING_FILE, Prepared, read_prepared
 from training.progress import draw_curves
 from training.run import FILE_NAME, SCORE_PREFIX, SCORES_FILE, Run, write_golden
+from training.strategy import ALONE, Workers
 
 HELD_OUT: tuple[Part, ...] = ("validation", "test")
 
@@ -41,7 +46,7 @@ GOLDEN_PHOTOS = 16
 Floats = npt.NDArray[np.float32]
 
 
-def train(run_dir: Path, prepared: Prepared | None = None) -> Run:
+def train(run_dir: Path, prepared: Prepared | None = None, workers: Workers = ALONE) -> Run:
     """Train and calibrate what ``run_dir`` was prepared for; progress goes to standard output.
 
     A training that was killed goes on after its last epoch, and comes to the same result; one that is
@@ -51,44 +56,91 @@ def train(run_dir: Path, prepared: Prepared | None = None) -> Run:
     ----------
     prepared
         What the folder holds, from whoever wrote it just now; else it is read, and its photos verified.
+    workers
+        Those who train with this process, which is their chief; the others :func:`assist`.
 
     Raises
     ------
     ConfigurationError, DataError
-        If the folder was not prepared, another process trains it, a photo cannot be decoded, or there is no such
-        backbone.
+        If the folder was not prepared, another process trains it, a photo cannot be decoded, there is no such
+        backbone, or another worker sees another folder.
     """
     busy = ConfigurationError(f"Another process trains {run_dir}. Wait for it, or end it.")
     is_begun = (run_dir / ORIGIN_FILE).is_file()  # nothing is left in a folder that is none of ours
     with alone(run_dir / ".lock", busy) if is_begun else nullcontext():
+        _see_the_same(run_dir, workers)
         if _is_complete(run_dir):
             return Run.read(run_dir)
-        return _train(run_dir, prepared or read_prepared(run_dir))
+        return _train(run_dir, prepared or read_prepared(run_dir), workers)
+
+
+def assist(run_dir: Path, workers: Workers) -> None:
+    """Train with the chief of some workers, until it has its network; nothing is written into ``run_dir``.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        As :func:`train` does, and if the photos are others than the chief's.
+    """
+    _see_the_same(run_dir, workers)
+    if _is_complete(run_dir):
+        return
+    with ExitStack() as stack:
+        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if (run_dir / CHECKPOINTS).is_dir():
+            shutil.copytree(run_dir / CHECKPOINTS, own / CHECKPOINTS)
+        if (run_dir / HISTORY_FILE).is_file():
+            shutil.copy(run_dir / HISTORY_FILE, own)
+        _fit(stack, read_prepared(run_dir), own, workers, ("train", "validation"))
+
+
+def _see_the_same(run_dir: Path, workers: Workers) -> None:
+    if workers.count == 1:
+        return
+    workers.meet()  # the chief has prepared the folder
+    workers.agree(_fingerprint(run_dir), run_dir)
+
+
+def _fingerprint(run_dir: Path) -> bytes:
+    """Return a SHA-256 of what a training reads in a run folder, and of how far it has come."""
+    sha = hashlib.sha256()
+    for name in (ORIGIN_FILE, SPLIT_FILE, DATA_FILE, TRAINING_FILE, FILE_NAME, HISTORY_FILE):
+        path = run_dir / name
+        sha.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"none")
+    sha.update(repr(sorted(path.name for path in (run_dir / CHECKPOINTS).glob("*"))).encode())
+    return sha.digest()
 
 
 def _is_complete(run_dir: Path) -> bool:
     return (run_dir / FILE_NAME).is_file() and not (run_dir / CHECKPOINTS).is_dir()
 
 
-def _train(run_dir: Path, prepared: Prepared) -> Run:
-    keras.utils.set_random_seed(prepared.training.seed)
-    tf.config.experimental.enable_op_determinism()
-    config, parts = prepared.training, prepared.parts
+def _train(run_dir: Path, prepared: Prepared, workers: Workers) -> Run:
     with ExitStack() as stack:
-        with _precision(config.mixed_precision):
-            network = _build(prepared)
-            choose_trained(network, head_only=False, frozen_until=config.frozen_until)  # before photos cost time
-            feeds = {part: stack.enter_context(open_feed(part, parts[part], prepared.data, run_dir)) for part in PARTS}
-            history = fit(network, feeds["train"], feeds["validation"], config, run_dir)
+        feeds, history = _fit(stack, prepared, run_dir, workers, PARTS)
         network, scores = _calibrated(prepared, feeds, run_dir)
     network.save(run_dir / prepared.training.model_path)
     _write_scores(prepared, scores, run_dir)
-    write_golden(run_dir, parts["test"].paths[:GOLDEN_PHOTOS], scores["test"])
+    write_golden(run_dir, prepared.parts["test"].paths[:GOLDEN_PHOTOS], scores["test"])
     draw_curves(history, run_dir)
     run = _record(prepared, scores, float(history["seconds"].sum()))
     run.write(run_dir)  # what says that the rest is there
     _forget_checkpoints(run_dir)
     return run
+
+
+def _fit(
+    stack: ExitStack, prepared: Prepared, folder: Path, workers: Workers, parts: Sequence[Part]
+) -> tuple[dict[Part, Feed], pd.DataFrame]:
+    """Fit a network into ``folder``; returns the photos of some parts, open as long as the stack, and the history."""
+    keras.utils.set_random_seed(prepared.training.seed)
+    tf.config.experimental.enable_op_determinism()
+    config, samples = prepared.training, prepared.parts
+    with _precision(config.mixed_precision):
+        network = _build(prepared)
+        choose_trained(network, head_only=False, frozen_until=config.frozen_until)  # before photos cost time
+        feeds = {part: stack.enter_context(open_feed(part, samples[part], prepared.data, folder)) for part in parts}
+        return feeds, fit(network, feeds["train"], feeds["validation"], config, folder, workers)
 
 
 def _forget_checkpoints(run_dir: Path) -> None:

@@ -209,55 +209,52 @@ def test_a_loss_that_is_no_number_ends_the_training():
 
 
 SHIPPED = [ROOT / "examples" / name for name in ("photos/data.csv", "data_config.yaml", "training_config.yaml")]
-KILLED = """\
-import os
+COPIED = """\
+import shutil
 import sys
-from pathlib import Path
-from training import fit, train
-checkpoint = fit._checkpoint
-def killed(network, run_dir, epoch):
+from scenery.cli import main
+from training import fit
+copy, checkpoint = sys.argv.pop(), fit._checkpoint
+def copied(network, run_dir, epoch):
     if epoch == 1:
-        os._exit(9)  # the row is written, the checkpoint is not
+        shutil.copytree(run_dir, copy)  # the row is written, the checkpoint is not
     checkpoint(network, run_dir, epoch)
-fit._checkpoint = killed
-train.train(Path(sys.argv[1]))
+fit._checkpoint = copied
+main()
 """
+"""The command ``scenery``; of a training, the folder is copied as a kill in the second epoch would leave it."""
 
 
-def scenery(*arguments, **options):
-    command = [sys.executable, "-m", "scenery", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+def scenery(*arguments, program=("-m", "scenery")):
+    command = [sys.executable, *program, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """A run of ``scenery train --quick``, and what the command printed."""
-    folder = tmp_path_factory.mktemp("quick") / "run"
-    done = scenery("train", "--quick", "--json", "--run-dir", folder)
+    """A run of ``scenery train --quick``, what the command printed, and the run as a kill would have left it."""
+    work = tmp_path_factory.mktemp("quick")
+    done = scenery("train", "--quick", "--json", "--run-dir", work / "run", work / "killed", program=("-c", COPIED))
     assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    return work / "run", json.loads(done.stdout), work / "killed"
 
 
 def test_quick_shows_that_everything_works(quick):
     """``--quick`` runs the same code on the shipped photos; with ``--json`` a program can read what came out."""
-    folder, told = quick
+    folder, told, _ = quick
     assert told["run"] == str(folder)
     assert told["labels"] == ["beach", "city", "sunset", "trees"]
     assert told["provenance"]["photos"] == {"train": 32, "validation": 32, "test": 32}
     assert (folder / "report.html").is_file()
 
 
-def test_a_training_that_was_killed_comes_to_the_same_end(quick, tmp_path):
+def test_a_training_that_was_killed_comes_to_the_same_end(quick):
     """Killed between an epoch's row and its checkpoint, and resumed, it scores as if nothing had happened."""
-    from training.begin import begin
-
-    begin(*SHIPPED, tmp_path / "run", quick=True)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 9
-    resumed = scenery("train", "--resume", tmp_path / "run")
+    run, _, killed = quick
+    resumed = scenery("train", "--resume", killed)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on after epoch 1" in resumed.stdout
-    folders = (quick[0], tmp_path / "run")
+    folders = (run, killed)
     histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in folders]
     pd.testing.assert_frame_equal(*histories, rtol=0, atol=0)
     assert len({(folder / "scores.csv").read_text() for folder in folders}) == 1
