@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from export.gate.answers import TOLERANCE, check_describe, largest_difference
-from export.loaded import LoadedVersion
 from export.trained_run import TrainedRun
 from scenery import contract
-from scenery.errors import ExportError
+from scenery.errors import ExportError, VersionError
+from scenery.loaded import LoadedVersion
 
 
 def check_version(folder: Path, run: TrainedRun) -> float:
@@ -31,7 +31,7 @@ def check_version(folder: Path, run: TrainedRun) -> float:
             check_describe(loaded)
             _require_signatures(loaded)
             difference = largest_difference(loaded, run.golden)
-    except ExportError as error:
+    except (ExportError, VersionError) as error:
         raise ExportError(f"The exported version fails where a model server would run it. {error}") from error
     if not difference <= TOLERANCE:  # NaN is no answer either
         raise ExportError(

@@ -19,6 +19,7 @@ from proxy.deadline import Deadline
 from proxy.labels import Description, Labelling, describe_unnamed, label_scores
 from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, VERSION_UNKNOWN, ProblemError, problem
 from scenery import contract, wire
+from scenery.refusals import refusal_in
 
 REMEMBERED_SECONDS = 5.0
 """A version never changes, but somebody may put another model under its number."""
@@ -27,9 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 _NO_VERSION = "Unrecognized servable version label"
 _NO_SIGNATURE = re.compile(r"^Serving signature (key|name)\b.*not found")
-_REFUSAL = re.compile(rf"{contract.REFUSED}: ([a-z-]+): ([^\]\n]*)")
 _DT_STRING = wire.enum_values("tensorflow.DataType")["DT_STRING"]
-_DECODER = re.compile(r"\{\{node [^}]*[Dd]ecode[^}]*\}\}")
 
 
 @dataclass(frozen=True)
@@ -223,8 +222,8 @@ class _NoSignatureError(ProblemError):
 
 def _problem(code: grpc.StatusCode, details: str, model_name: str) -> ProblemError:
     """Tell what a failed call means to whoever sent the photo."""
-    if code is grpc.StatusCode.INVALID_ARGUMENT and (refusal := _photo_problem(details)):
-        return refusal
+    if code is grpc.StatusCode.INVALID_ARGUMENT and (refusal := refusal_in(details)):
+        return problem(*refusal)
     if _NO_SIGNATURE.match(details):
         return _NoSignatureError(HTTPStatus.BAD_GATEWAY, "model-server-failed", f"{model_name!r}: {details}")
     if code is grpc.StatusCode.NOT_FOUND or details.startswith(_NO_VERSION):
@@ -249,17 +248,6 @@ _OUTAGES = {
         "or raise SCENERY_TIMEOUT_SECONDS.",
     ),
 }
-
-
-def _photo_problem(details: str) -> ProblemError | None:
-    """Tell why a model refused a photo: in its own words, or as a decoder's failure; None if it did not."""
-    match = _REFUSAL.search(details)
-    if match and match[1] in contract.REFUSALS:
-        return problem(match[1], match[2][:1].upper() + match[2][1:] + ".")
-    if _DECODER.search(details):
-        detail = "The photo cannot be decoded: the file is cut off or damaged. Send the whole file."
-        return problem(contract.REFUSED_DAMAGED, detail)
-    return None
 
 
 def _description(outputs: Any) -> Description:

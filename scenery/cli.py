@@ -69,7 +69,7 @@ def main() -> None:
             raise
         _fail(
             f"This command needs the package {error.name}, which is not installed. Each stage has an extra: "
-            "pip install -e '.[training]' (or export, serving, proxy)."
+            "pip install -e '.[training]' (or export, serving, proxy, bulk)."
         )
 
 

@@ -5,7 +5,8 @@ SceneryError
 ├── DataError             a table or a photo cannot be used
 ├── ExportError           a model cannot be turned into a servable version
 ├── RolloutError          a version cannot be given to, or taken from, those it is for
-├── VersionError          a folder of versions is not as it must be
+├── VersionError          a folder of versions, or a version, is not as it must be
+├── ScoringError          many photos cannot be scored on; what is finished stays
 └── StackError            a process that serves could not be started, or ended by itself
 
 The command line prints such an error as one line and exits with status 1; every other
@@ -32,11 +33,15 @@ class ExportError(SceneryError):
 
 
 class VersionError(SceneryError):
-    """A model's folder of numbered versions is missing, or a version is already taken."""
+    """A model's folder of numbered versions is missing, a version is taken already, or is not what it must be."""
 
 
 class RolloutError(SceneryError):
     """A version could not be made the stable one or the canary, or taken back; what served goes on."""
+
+
+class ScoringError(SceneryError):
+    """A run over many photos could not go on; what it has finished stays, and another run goes on with it."""
 
 
 class StackError(SceneryError):

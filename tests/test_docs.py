@@ -19,6 +19,7 @@ TOP_FOLDERS = (
     "serving",
     "proxy",
     "rollout",
+    "bulk",
     "models",
     "deploy",
     "benchmarks",
@@ -90,7 +91,9 @@ def test_the_references_are_what_the_program_says(script):
 
 
 @pytest.mark.parametrize(
-    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.name
+    "document",
+    sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")) + sorted(ROOT.glob("deploy/**/*.md")),
+    ids=lambda path: path.name,
 )
 def test_links_lead_somewhere(document: Path):
     """Every relative link of a document names a file that exists."""

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError
 from export.card import read_card
 from export.gate.verdict import Finding
 from export.golden import Golden, load_golden
-from export.loaded import Floats, LoadedVersion
 from scenery import contract, wire
 from scenery.errors import ExportError
+from scenery.loaded import Floats, LoadedVersion
 
 TOLERANCE = 1e-4
 """How far a score may be from the trained network's: rounding, not another answer."""
@@ -49,7 +49,9 @@ def largest_difference(loaded: LoadedVersion, golden: Golden) -> float:
     Raises
     ------
     ExportError
-        If a photo cannot be scored, has more or fewer scores than it had, or others by its pixels.
+        If a photo has more or fewer scores than it had, or others by its pixels.
+    VersionError
+        If a photo cannot be scored.
     """
     served = [_score(loaded, photo.read_bytes()) for photo in golden]
     trained = list(golden.values())

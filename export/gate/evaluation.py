@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.loaded import Floats
 from scenery.errors import ExportError
+from scenery.loaded import Floats
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from export.gate.latency import RATIO, check_latency
 from export.gate.operations import operations_of, read_saved_model, refused_operations
 from export.gate.quality import MARGIN, Serving, check_quality
 from export.gate.verdict import CHECKS, Finding, Verdict, judge, not_run
-from export.loaded import LoadedVersion
 from scenery import contract
-from scenery.errors import ExportError
+from scenery.errors import ExportError, VersionError
+from scenery.loaded import LoadedVersion
 from scenery.manifest import verify_manifest
 
 _PARTS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra")
@@ -80,7 +80,7 @@ class Gate:
         with ExitStack() as stack:
             try:
                 candidate = stack.enter_context(LoadedVersion(folder))
-            except ExportError as error:
+            except VersionError as error:
                 unloadable = Finding(False, str(error))
                 check("golden", lambda: unloadable)
                 return skip_rest("it cannot be loaded")
@@ -164,7 +164,7 @@ def _load_serving(serving: Iterable[tuple[int, Path]], stack: ExitStack) -> Call
     for number, folder in serving:
         try:
             loaded = Serving(number, stack.enter_context(LoadedVersion(folder)))
-        except ExportError as error:
+        except VersionError as error:
             failed.append(f"Version {number} is what it should be compared with. {error}")
             continue
         return lambda: loaded

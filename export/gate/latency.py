@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from export.gate.quality import Serving
 from export.gate.verdict import Finding
-from export.loaded import LoadedVersion
+from scenery.loaded import LoadedVersion
 
 RATIO = 1.25
 """How much slower than the serving version a candidate may be."""

@@ -12,8 +12,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from export.gate.evaluation import Evaluation
 from export.gate.verdict import Finding
-from export.loaded import LoadedVersion
 from scenery.errors import ExportError
+from scenery.loaded import LoadedVersion
 
 MARGIN = 0.05
 """With about twenty positives a label, one photo moves its F1 by 0.02 to 0.03."""
@@ -69,7 +69,9 @@ def measure(loaded: LoadedVersion, evaluation: Evaluation) -> Figures:
     Raises
     ------
     ExportError
-        If a photo cannot be scored, or a label has no column or no photo.
+        If a label has no column or no photo.
+    VersionError
+        If a photo cannot be scored.
     """
     description = loaded.describe()
     targets = evaluation.targets(description.labels)

@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from glob import has_magic, iglob
 from pathlib import Path
 from typing import Final
 
 from proxy.client.record import NotAnsweredError, not_answered
 from scenery import contract
+from scenery.photo_files import files_matching, is_pattern, photos_below
 
 STDIN: Final = "-"
 
@@ -34,9 +34,10 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Photo]:
         if argument == STDIN:
             yield Photo(STDIN, sys.stdin.buffer.read)
         elif os.path.isdir(argument):
-            yield from _or_missing(argument, _below(argument), f"has no photo: no {' '.join(contract.PHOTO_SUFFIXES)}")
-        elif has_magic(argument) and not os.path.lexists(argument):
-            yield from _or_missing(argument, _matching(argument), "matches no file")
+            below = map(_file_or_missing, photos_below(argument))
+            yield from _or_missing(argument, below, f"has no photo: no {' '.join(contract.PHOTO_SUFFIXES)}")
+        elif is_pattern(argument):
+            yield from _or_missing(argument, map(_file, files_matching(argument)), "matches no file")
         else:
             yield _file(argument)
 
@@ -47,26 +48,10 @@ def _or_missing(argument: str, photos: Iterator[Photo], what: str) -> Iterator[P
     yield from photos
 
 
-def _below(folder: str) -> Iterator[Photo]:
-    """Find the photos of a folder and of those inside; neither hidden ones nor folders behind links."""
-    try:
-        with os.scandir(folder) as listed:
-            entries = sorted((each for each in listed if not each.name.startswith(".")), key=lambda each: each.name)
-    except OSError as error:
-        detail = f"{folder} cannot be listed: {error.strerror}. Correct its permissions."
-        yield _missing(folder, detail)
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path)
-        elif entry.name.lower().endswith(contract.PHOTO_SUFFIXES):
-            yield _file(entry.path)
-
-
-def _matching(pattern: str) -> Iterator[Photo]:
-    for path in sorted(iglob(pattern, recursive=True)):
-        if not os.path.isdir(path):
-            yield _file(path)
+def _file_or_missing(found: str | OSError) -> Photo:
+    if isinstance(found, str):
+        return _file(found)
+    return _missing(found.filename, f"{found.filename} cannot be listed: {found.strerror}. Correct its permissions.")
 
 
 def _file(path: str) -> Photo:

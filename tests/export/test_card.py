@@ -14,9 +14,9 @@ import tensorflow as tf
 from export.card import with_version
 from export.export import export
 from export.gate.answers import check_describe
-from export.loaded import LoadedVersion
 from scenery import contract, preprocess
 from scenery.errors import ExportError
+from scenery.loaded import LoadedVersion
 from scenery.manifest import verify_manifest
 from tests.processes import PHOTOS
 

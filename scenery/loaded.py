@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from scenery import contract
-from scenery.errors import ExportError
+from scenery.errors import VersionError
 
 Floats = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class LoadedVersion:
     """A version that answers until it is closed; a context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Load a version; raises :class:`ExportError` if a model server could not."""
+        """Load a version; raises :class:`VersionError` if a model server could not."""
         self.folder = folder
         graph = tf.Graph()
         # One thread an operation, as `scenery serve` runs it.
@@ -52,7 +52,7 @@ class LoadedVersion:
                 meta_graph = tf.compat.v1.saved_model.load(self.session, [tf.saved_model.SERVING], str(folder))
         except Exception as error:  # the loader raises whatever it met
             self.session.close()
-            raise ExportError(f"It cannot be loaded: {_message(error)}") from error
+            raise VersionError(f"It cannot be loaded: {_message(error)}") from error
         self.signatures = meta_graph.signature_def
 
     def __enter__(self) -> LoadedVersion:
@@ -70,11 +70,11 @@ class LoadedVersion:
 
         Raises
         ------
-        ExportError
+        VersionError
             If there is no such signature or input, or the graph fails.
         """
         if signature not in self.signatures:
-            raise ExportError(f"It has no signature {signature!r}. Received: {', '.join(sorted(self.signatures))}")
+            raise VersionError(f"It has no signature {signature!r}. Received: {', '.join(sorted(self.signatures))}")
         definition = self.signatures[signature]
         try:
             feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
@@ -82,24 +82,24 @@ class LoadedVersion:
             options = tf.compat.v1.RunOptions(timeout_in_ms=_TIMEOUT_MILLISECONDS)
             answer: dict[str, Any] = self.session.run(fetches, feeds, options=options)
         except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
-            raise ExportError(f"Its signature {signature!r} fails: {_message(error)}") from error
+            raise VersionError(f"Its signature {signature!r} fails: {_message(error)}") from error
         return answer
 
     def classify(self, photo: bytes) -> Floats:
         """Return the scores of an encoded photo, float32 [labels]; raises as :meth:`predict` does."""
         answer = self.predict(contract.SIGNATURE_CLASSIFY, {contract.INPUT_IMAGE_BYTES: np.array([photo], object)})
         if contract.OUTPUT_SCORES not in answer:
-            raise ExportError(f"Its signature has no output 'scores'. Received: {', '.join(sorted(answer))}")
+            raise VersionError(f"Its signature has no output 'scores'. Received: {', '.join(sorted(answer))}")
         scores: Floats = answer[contract.OUTPUT_SCORES]
         if scores.dtype != np.float32 or scores.ndim != 2 or len(scores) != 1:
-            raise ExportError(
+            raise VersionError(
                 f"Its scores of one photo must be float32 [1, labels]. Received: {scores.dtype} {list(scores.shape)}"
             )
         one: Floats = scores[0]
         return one
 
     def describe(self) -> Description:
-        """Return what the version says of itself; raises :class:`ExportError` if that is not well formed."""
+        """Return what the version says of itself; raises :class:`VersionError` if that is not well formed."""
         answer = self.predict(contract.SIGNATURE_DESCRIBE, {})
         try:
             labels = [label.decode() for label in answer[contract.OUTPUT_LABELS].tolist()]
@@ -108,7 +108,7 @@ class LoadedVersion:
             card = answer.get(contract.OUTPUT_MODEL_CARD)
             text = None if card is None else np.asarray(card, object).item().decode()
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise ExportError(
+            raise VersionError(
                 f"It does not describe itself with labels, thresholds and provenance as the contract "
                 f"has them: {error!r}"
             ) from error
@@ -118,11 +118,11 @@ class LoadedVersion:
 
 def _require_sense(labels: list[str], thresholds: list[float], provenance: Any) -> None:
     if not labels or len(set(labels)) < len(labels) or not all(labels):
-        raise ExportError(f"Its labels must be different names, one at least. Received: {labels}")
+        raise VersionError(f"Its labels must be different names, one at least. Received: {labels}")
     if len(thresholds) != len(labels) or not all(0 <= each <= 1 for each in thresholds):
-        raise ExportError(f"It must have a threshold in [0, 1] for each of {labels}. Received: {thresholds}")
+        raise VersionError(f"It must have a threshold in [0, 1] for each of {labels}. Received: {thresholds}")
     if not isinstance(provenance, dict):
-        raise ExportError(f"Its provenance must be a JSON object. Received: {type(provenance).__name__}")
+        raise VersionError(f"Its provenance must be a JSON object. Received: {type(provenance).__name__}")
 
 
 def _message(error: Exception) -> str:
