@@ -3,6 +3,11 @@
 
 PYTHON ?= python3
 COMPOSE ?= $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
+# As Compose reads them, from the environment or .env. One of them names the model server.
+comma := ,
+PROFILES = $(or $(COMPOSE_PROFILES),$(shell sed -n 's/^COMPOSE_PROFILES=//p' .env))
+SERVER = $(filter tensorflow-serving embedded,$(subst $(comma), ,$(PROFILES)))
+OTHER_SERVER = $(if $(filter embedded,$(SERVER)),model-server,embedded-model-server)
 # Most tests wait for processes: three files of tests at a time keep two cores busy, the longest first.
 PYTEST_FLAGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 VENV   := .venv
@@ -28,6 +33,9 @@ serve: $(VENV)/for-serving ## Run the model server and the proxy on this machine
 up: ## The same on Docker Compose, with tensorflow/serving
 	@$(COMPOSE) version > /dev/null || { \
 	  echo "There is no Docker Compose. Install Docker with its Compose plugin, or run: make serve"; exit 1; }
+	@test $(words $(SERVER)) = 1 || { \
+	  echo "COMPOSE_PROFILES names one model server: tensorflow-serving, or embedded. Received: '$(PROFILES)'"; exit 1; }
+	@COMPOSE_PROFILES=tensorflow-serving,embedded $(COMPOSE) rm --stop --force $(OTHER_SERVER) > /dev/null 2>&1
 	$(COMPOSE) up --build --detach
 	@address=http://$$($(COMPOSE) port proxy 8080); for second in $$(seq 120); do \
 	  curl -sf --noproxy '*' --output /dev/null $$address/readyz && echo "Scenery is ready: $$address" && \

@@ -1,7 +1,6 @@
 """Write what the images install: every package with its version and hashes, from the extras of setup.cfg.
 
     python scripts/image_locks.py             # the newest versions that setup.cfg allows
-    python scripts/image_locks.py --check     # whether the locks still are what setup.cfg asks for
 
 An image's lock is ``deploy/docker/requirements/IMAGE.txt``. It is solved by uv, for the images' Python on Linux, and
 installed with ``pip install --no-deps --require-hashes``.
@@ -13,7 +12,6 @@ import argparse
 import configparser
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -25,7 +23,7 @@ PYTHON = "3.13"
 """The version in the images' names, in ``deploy/docker``."""
 
 IMAGES = {
-    "proxy": ["proxy", "redis", "tracing"],
+    "proxy": ["proxy", "redis", "tracing", "rollout"],
     "model-server": ["serving"],
     "all-in-one": ["serving", "proxy", "redis", "tracing"],
     "tools": ["training", "export", "rollout", "bulk"],
@@ -71,7 +69,7 @@ def locked(image: str) -> dict[str, str]:
 
 
 def problems(image: str) -> list[str]:
-    """Return what setup.cfg asks for and the lock does not give, a sentence each."""
+    """Return what setup.cfg itself asks for and the lock does not give, a sentence each."""
     versions = locked(image)
     return [
         f"{image}.txt does not give {requirement}. Received: {versions.get(canonicalize_name(requirement.name))}"
@@ -101,15 +99,13 @@ def lock(image: str) -> None:
 
 
 def main() -> None:
-    """Write the locks, or check them."""
+    """Write the locks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a lock is out of date")
-    parser.add_argument("image", nargs="*", default=NAMES, help=f"one of {', '.join(NAMES)}; all, if none")
-    arguments = parser.parse_args()
-    if arguments.check:
-        found = [problem for image in arguments.image for problem in problems(image)]
-        sys.exit("\n".join([*found, "Run: make locks"]) if found else 0)
-    for image in arguments.image:
+    parser.add_argument("image", nargs="*", help=f"one of {', '.join(NAMES)}; all, if none")
+    images = parser.parse_args().image
+    if unknown := set(images) - set(NAMES):
+        parser.error(f"There is no image {', '.join(sorted(unknown))}. There are {', '.join(NAMES)}.")
+    for image in images or NAMES:
         lock(image)
         print(f"{image}: {len(locked(image))} packages")
 

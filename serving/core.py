@@ -214,7 +214,12 @@ class ServerCore:
             versions = aspired_versions(Path(model.base_path), model.model_version_policy)
             if versions is not None:
                 self._manager.aspire(name, versions)
-            if not versions:
+            else:
+                self._warn_once(
+                    f"The base path {model.base_path} of servable {name} cannot be read. Correct it, or its "
+                    "permissions; what is served stays."
+                )
+            if versions == {}:
                 self._warn_once(
                     f"No versions of servable {name} found under base path {model.base_path}. "
                     "A version is a folder named by a whole number, such as 1."

@@ -4,7 +4,7 @@ ARG PYTHON_IMAGE=python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
 COPY deploy/docker/install /install/
 COPY deploy/docker/requirements /install/requirements
-RUN /install/install packages proxy
+RUN /install/install packages proxy && /install/install verify
 WORKDIR /source
 COPY . .
 RUN rm -r training/weights && /install/install scenery
@@ -14,6 +14,8 @@ LABEL org.opencontainers.image.title="scenery-proxy" \
       org.opencontainers.image.description="Takes a photo, answers with labels; in front of TensorFlow Serving" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /venv /venv
+# Where a volume for sampled photos may be mounted (SCENERY_SAMPLE_FOLDER): it takes over whose the folder is.
+RUN install --directory --owner 65534 --group 65534 /var/lib/scenery
 USER 65534:65534
 ENV PATH=/venv/bin:$PATH SCENERY_LISTEN_HOST=0.0.0.0
 EXPOSE 8080

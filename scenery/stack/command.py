@@ -75,7 +75,8 @@ def _ready_text(options: StackOptions) -> str:
     """Say where the proxy is, and show a request and what it really answers."""
     from scenery.stack.supervisor import classify
 
-    lines = [f"\nScenery is ready: {options.address}   (Ctrl-C stops it)"]
+    how_to_stop = "" if options.log_to_console else "   (Ctrl-C stops it)"
+    lines = [f"\nScenery is ready: {options.address}{how_to_stop}"]
     if SAMPLE_PHOTO.is_file():
         url = f"{options.address}/v1/classify"
         lines += [

@@ -100,7 +100,7 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[Stac
         last wrote.
     """
     _require_ports(options)
-    options.run_dir.mkdir(parents=True, exist_ok=True)
+    _make(options.run_dir)
     config = LocalConfig(options.config_file, options.models_dir, options.run_dir / "serving.config")
     processes: list[Process] = []
     try:
@@ -160,6 +160,16 @@ def _proxy_command(options: StackOptions) -> list[str]:
         str(options.models_dir / contract.MODEL_NAME / contract.TRAFFIC_FILE),
     ]
     return [sys.executable, "-m", "scenery", "proxy", *flags]
+
+
+def _make(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"The folder {run_dir} cannot be made ({error.strerror}). Name another with --run-dir; "
+            "in a container with a read-only system, give it a /tmp."
+        ) from error
 
 
 def _require_ports(options: StackOptions) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
+from proxy.settings import Settings
 from scenery import contract
 from scenery.stack.local_config import localize
+from scenery.stack.supervisor import StackOptions, _server_command
 from serving.flags import FLAGS
+from tests.deploy.manifests import written
 from tests.processes import ROOT
 
 MODEL_SERVERS = ("model-server", "embedded-model-server")
@@ -105,6 +109,41 @@ def test_every_service_is_confined(services):
         assert service["mem_limit"]
         assert service["pids_limit"]
         assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), service["image"]
+
+
+def test_the_proxy_has_room_for_what_its_callers_may_send(services):
+    """The limit of memory holds as many bodies as there are threads, half as much again, and the proxy itself."""
+    bodies = Settings().threads * Settings().max_body_bytes * 1.5 + 100e6
+    assert bodies <= int(services["proxy"]["mem_limit"].removesuffix("g")) * 2**30
+
+
+def test_nobody_signs_in_to_grafana(services):
+    """Whoever reaches Grafana may look; it and Prometheus are reached from this machine unless it is said of them."""
+    environment = services["grafana"]["environment"]
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    for name in ("grafana", "prometheus"):
+        assert all(port.startswith("${MONITORING_HOST:-127.0.0.1}:") for port in services[name]["ports"])
+
+
+def test_model_servers_run_alike_everywhere(services):
+    """What `scenery serve` tells a model server of its behaviour, Compose and Kubernetes tell it too."""
+    options = StackOptions("embedded", "", 1, 2, 3, Path("serving.config"), Path("models"), Path("runs"))
+    given = {flag for flag in _server_command(options, Path("x")) if flag.startswith("--")}
+    shared = {
+        flag for flag in given if not flag.startswith(("--port", "--rest_api_port", "--model_config_file=", "--mon"))
+    }
+    (pod,) = written("base").pods()["model-server"]["spec"]["containers"]
+    assert shared <= set(services["model-server"]["command"])
+    assert shared <= set(pod["args"])
+
+
+def test_a_profile_that_names_no_model_server_is_refused():
+    """`make up` does not wait two minutes for a model server that nobody asked for."""
+    command = ["make", "up", "COMPOSE_PROFILES=monitoring", "COMPOSE=true"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "names one model server: tensorflow-serving, or embedded. Received: 'monitoring'" in done.stdout
 
 
 def test_a_check_without_an_engine_says_so():

@@ -133,6 +133,29 @@ def test_the_proxy_follows_the_traffic_file_of_the_claim(base):
     assert claims == {"models"}
 
 
+def test_the_proxies_let_in_what_the_model_servers_can_work_on(base):
+    """With as few pods as there may be, each proxy's share is four requests for each core of the model servers."""
+    fewest = {each["metadata"]["name"]: each["spec"]["minReplicas"] for each in base.kind("HorizontalPodAutoscaler")}
+    cores = fewest["model-server"] * int(base.container("model-server")["resources"]["requests"]["cpu"])
+    variables = {each["name"]: each["value"] for each in base.container("proxy")["env"]}
+    assert int(variables["SCENERY_MAX_IN_FLIGHT"]) * fewest["proxy"] == 4 * cores
+
+
+def test_the_proxy_has_room_for_what_its_callers_may_send(base):
+    """The limit of memory holds as many bodies as there are threads, half as much again, and the proxy itself."""
+    limit = base.container("proxy")["resources"]["limits"]["memory"]
+    bodies = Settings().threads * Settings().max_body_bytes * 1.5 + 100e6
+    assert bodies <= int(limit.removesuffix("Gi")) * 2**30
+
+
+def test_a_bucket_is_written_by_rollouts_only():
+    """Pods that load models or take photos have an account that may only read."""
+    accounts = {name: pod["spec"]["serviceAccountName"] for name, pod in rendered("overlays/bucket").pods().items()}
+    assert accounts == {"model-server": "models-reader", "proxy": "models-reader", "rollout": "models"}
+    names = {each["metadata"]["name"] for each in rendered("overlays/bucket").kind("ServiceAccount")}
+    assert names == set(accounts.values())
+
+
 def test_only_rollouts_write_into_the_claim(base):
     """Every other mount of it is read-only."""
     writers = [
