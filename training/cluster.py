@@ -51,7 +51,7 @@ def read_cluster(tf_config: str | None) -> Cluster:
         addresses = [address for job in (_CHIEF, _WORKER) for address in jobs.get(job, [])]
         place = index + (len(jobs.get(_CHIEF, [])) if kind == _WORKER else 0)
         known = range(len(jobs.get(kind, [])))
-        ports = [int(address.rpartition(":")[2]) for address in addresses]
+        ports = [_host_and_port(address)[1] for address in addresses]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _refused(f"{tf_config!r} is not of this form") from error
     if kind not in (_CHIEF, _WORKER):
@@ -94,9 +94,18 @@ def _refused(reason: str) -> ConfigurationError:
     )
 
 
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Take an address apart; raises ``ValueError`` if it is none."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host.encode("idna"):  # a UnicodeError, which is a ValueError, where no host can be called so
+        raise ValueError("no host")
+    return host, int(port)
+
+
 def _listening(address: str, peers: int) -> socket.socket:
     """Listen at this worker's port, on every interface as TensorFlow will."""
-    port = int(address.rpartition(":")[2])
+    _, port = _host_and_port(address)
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual else socket.AF_INET
     try:
@@ -109,9 +118,8 @@ def _listening(address: str, peers: int) -> socket.socket:
 
 
 def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        socket.create_connection(_host_and_port(address), _CONNECT_SECONDS).close()
     except OSError:
         return False
     return True

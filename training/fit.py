@@ -85,11 +85,10 @@ def fit(
     """
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     done, network = _restore(network, run_dir)
+    workers.meet()  # all have read what the chief writes anew from here on
     if not done:
         click.echo("the head: a logistic regression a label on what the backbone sees")
         start_head(network, training, config)
-        # Other processors round otherwise, and all must start alike.
-        network.set_weights([workers.chiefs(weights) for weights in network.get_weights()])
     history = _History(run_dir, done)
     board = Board(run_dir)
     for phase in phases_of(config):
@@ -143,6 +142,7 @@ def _train_epoch(
     epoch: int,
     workers: Workers = ALONE,
 ) -> dict[str, Any]:
+    workers.take_the_chiefs(network)
     seed_dropout(network, config.seed, epoch, workers.index)
     started = time.perf_counter()
     own = _OwnWeights()
@@ -265,7 +265,7 @@ class _History:
 
     def __init__(self, run_dir: Path, done: int) -> None:
         self._path = run_dir / HISTORY_FILE
-        kept = pd.read_csv(self._path, float_precision="round_trip") if done else pd.DataFrame({"epoch": []})
+        kept = _read_exactly(self._path) if done else pd.DataFrame({"epoch": []})
         # A kill between the row and the checkpoint leaves a row too many.
         self._rows = kept[kept["epoch"] < done].to_dict("records")
 
@@ -283,3 +283,10 @@ class _History:
     def table(self) -> pd.DataFrame:
         table: pd.DataFrame = pd.DataFrame(self._rows)
         return table
+
+
+def _read_exactly(path: Path) -> pd.DataFrame:
+    """Read a history to the last bit of every float, which not every pandas does by itself."""
+    texts = pd.read_csv(path, dtype=str)
+    exact: pd.DataFrame = texts.astype({**dict.fromkeys(texts.columns, float), "epoch": int, "phase": str})
+    return exact

@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from scenery.errors import ConfigurationError, DataError
-from scenery.files import replace_text
+from scenery.files import flush, replace_text
 from training import dataset
 from training.config import DataConfig, TrainingConfig, load_data_config, load_training_config
 from training.dataset import Part, Samples
@@ -28,7 +28,9 @@ SPLIT_FILE = "split.csv"
 DATA_FILE = "data_config.yaml"
 TRAINING_FILE = "training_config.yaml"
 ORIGIN_FILE = "origin.json"
-"""Written last: a folder that has it is complete."""
+"""It takes this name last: a folder that has it is complete."""
+_UNFINISHED_FILE = f".{ORIGIN_FILE}"
+"""What it is called before: a folder that has it was not written to its end, and may be written again."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,20 @@ class Prepared:
 def prepare(
     table: pd.DataFrame, data: DataConfig, training: TrainingConfig, run_dir: Path, table_name: str
 ) -> Prepared:
-    """Write a run folder for a table that has a column ``part``.
+    """Write a run folder for a table that has a column ``part``; one whose writing was interrupted is written again.
 
     Raises
     ------
     ConfigurationError
-        If there is something in the folder.
+        If there is something else in the folder.
     """
-    if run_dir.is_dir() and any(run_dir.iterdir()):
-        begun = (run_dir / ORIGIN_FILE).is_file()
-        hint = f", or go on with this one: scenery train --resume {run_dir}" if begun else ""
-        raise ConfigurationError(f"{run_dir} is not empty. Name another folder for the run{hint}.")
+    _refuse_used(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    table.to_csv(run_dir / SPLIT_FILE, index=False)
     data = dataclasses.replace(data, images_base_path=data.images_base_path.resolve())
-    _write_yaml(run_dir / DATA_FILE, data)
-    _write_yaml(run_dir / TRAINING_FILE, training)
     prepared = Prepared(data, training, table, {})
-    origin = describe_origin(table_name, prepared.parts)
-    replace_text(run_dir / ORIGIN_FILE, json.dumps(origin, indent=2) + "\n")
-    return dataclasses.replace(prepared, origin=origin)
+    prepared = dataclasses.replace(prepared, origin=describe_origin(table_name, prepared.parts))
+    _write(prepared, run_dir)
+    return prepared
 
 
 def read_prepared(run_dir: Path) -> Prepared:
@@ -105,6 +101,23 @@ def read_prepared(run_dir: Path) -> Prepared:
             "Begin a new run; if several workers train it, give each of them the same photos."
         )
     return prepared
+
+
+def _refuse_used(run_dir: Path) -> None:
+    begun = (run_dir / ORIGIN_FILE).is_file()
+    unfinished = not begun and any(run_dir.glob(f".*{ORIGIN_FILE}"))
+    if run_dir.is_dir() and any(run_dir.iterdir()) and not unfinished:
+        hint = f", or go on with this one: scenery train --resume {run_dir}" if begun else ""
+        raise ConfigurationError(f"{run_dir} is not empty. Name another folder for the run{hint}.")
+
+
+def _write(prepared: Prepared, run_dir: Path) -> None:
+    replace_text(run_dir / _UNFINISHED_FILE, json.dumps(prepared.origin, indent=2) + "\n")
+    replace_text(run_dir / SPLIT_FILE, prepared.table.to_csv(index=False))
+    _write_yaml(run_dir / DATA_FILE, prepared.data)
+    _write_yaml(run_dir / TRAINING_FILE, prepared.training)
+    (run_dir / _UNFINISHED_FILE).replace(run_dir / ORIGIN_FILE)
+    flush(run_dir)
 
 
 def _write_yaml(path: Path, config: Any) -> None:

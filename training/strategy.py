@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,15 @@ class Workers:
     def chiefs(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what the chief gives: floats of the shape that all give."""
         return self.total(values if self.is_chief else np.zeros_like(values))
+
+    def take_the_chiefs(self, network: Any) -> None:
+        """Give all networks the chief's weights, as one sum: processors of another kind round otherwise."""
+        if not self._strategy:
+            return
+        own = network.get_weights()
+        flat = self.chiefs(np.concatenate([weights.ravel() for weights in own]))
+        parts = np.split(flat, np.cumsum([weights.size for weights in own])[:-1])
+        network.set_weights([part.reshape(weights.shape) for part, weights in zip(parts, own, strict=True)])
 
     def chief_says(self, answer: bool) -> bool:
         """Return the chief's answer, whatever the others make of rounded figures."""
@@ -134,18 +144,29 @@ def joined(strategy: str, wait_seconds: float) -> Iterator[Workers]:
         yield workers
         workers.meet()
     except tf.errors.OpError as error:
-        _, aborted, reason = str(error).partition(_ABORTED)
-        if not aborted:
+        if _ABORTED not in str(error):
             raise
-        raise WorkerLostError(
-            "Another worker has ended, or cannot be reached any more; its own output says why. Start all of them "
-            f"again, with --resume and the run folder. TensorFlow says: {reason.splitlines()[0]}"
-        ) from error
+        raise _lost(str(error)) from error
+
+
+def _lost(told: str) -> WorkerLostError:
+    """Return the error of who cannot go on, for what TensorFlow told."""
+    reason = told.partition(_ABORTED)[2].splitlines() or ["nothing"]
+    return WorkerLostError(
+        "Another worker has ended, or cannot be reached any more; its own output says why. Mend that, and start all "
+        "of them again: with --resume and the run folder if it has an origin.json, else with the same options. "
+        f"TensorFlow says: {reason[0]}"
+    )
 
 
 def _connected() -> Any:
     """Return TensorFlow's strategy, connected with all that ``TF_CONFIG`` names."""
     tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:1], "GPU")
+    click.echo(
+        f"all workers are here, and connect; a Timeout after {_JOIN_SECONDS} s means that one of them went away again, "
+        "or that their TF_CONFIGs name different workers: correct that, and start all of them again",
+        err=True,
+    )
     # TensorFlow holds the interpreter meanwhile: of what Python has, only this ends a wait for who went away again.
     faulthandler.dump_traceback_later(_JOIN_SECONDS, exit=True)
     try:
@@ -174,11 +195,12 @@ class _Replica(keras.Model):  # type: ignore[misc]
             scores = self(images, training=True)
             loss = self.compute_loss(images, targets, scores, weights)
             scaled = self.optimizer.scale_loss(loss)
-        gradients = self._workers.mean(tape.gradient(scaled, self.trainable_variables))
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        photos = tf.math.count_nonzero(weights, dtype=tf.float32)
+        loss, photos, *gradients = self._workers.mean([loss, photos, *gradients])
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         for metric in self.metrics:
             if metric.name == "loss":
-                # So that the mean over the workers is that of all photos: each worker counts its share of the batch.
-                metric.update_state(loss, sample_weight=tf.reduce_sum(tf.math.divide_no_nan(1.0, weights)))
+                metric.update_state(loss, sample_weight=photos)  # the batch's, alike for all workers
         results: dict[str, Any] = self.compute_metrics(images, targets, scores, weights)
         return results

@@ -28,6 +28,7 @@ import tensorflow as tf
 from scenery.errors import ConfigurationError
 from scenery.files import replace_text
 from scenery.locks import alone
+from scenery.manifest import sha256_of
 from training import calibration, metrics
 from training.dataset import PARTS, Part
 from training.feed import Feed, open_feed
@@ -103,12 +104,10 @@ def _see_the_same(run_dir: Path, workers: Workers) -> None:
 
 def _fingerprint(run_dir: Path) -> bytes:
     """Return a SHA-256 of what a training reads in a run folder, and of how far it has come."""
-    sha = hashlib.sha256()
-    for name in (ORIGIN_FILE, SPLIT_FILE, DATA_FILE, TRAINING_FILE, FILE_NAME, HISTORY_FILE):
-        path = run_dir / name
-        sha.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"none")
-    sha.update(repr(sorted(path.name for path in (run_dir / CHECKPOINTS).glob("*"))).encode())
-    return sha.digest()
+    names = (ORIGIN_FILE, SPLIT_FILE, DATA_FILE, TRAINING_FILE, FILE_NAME, HISTORY_FILE)
+    paths = [run_dir / name for name in names] + sorted((run_dir / CHECKPOINTS).glob("*"))
+    digests = [f"{sha256_of(path)} {path.name}\n" for path in paths if path.is_file()]
+    return hashlib.sha256("".join(digests).encode()).digest()
 
 
 def _is_complete(run_dir: Path) -> bool:

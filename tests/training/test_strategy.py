@@ -45,12 +45,29 @@ from training import fit
 fit._checkpoint = lambda *_: os._exit(9)  # after the first epoch
 main()
 """
+ROUNDS_OTHERWISE = """\
+from scenery.cli import main
+from training import fit
+restore = fit._restore
+def otherwise(*arguments):
+    done, network = restore(*arguments)
+    network.set_weights([weights * 1.1 for weights in network.get_weights()])
+    return done, network
+fit._restore = otherwise
+main()
+"""
 DISAGREE = """\
 from pathlib import Path
 import numpy as np
+from keras import Input, Sequential
+from keras.layers import Dense
 from scenery.errors import DataError
 from training.strategy import joined
 with joined("multi-worker", 200) as workers:
+    network = Sequential([Input((2,)), Dense(3)])
+    network.set_weights([np.full((2, 3), workers.index + 1.0), np.full(3, workers.index + 7.0)])
+    workers.take_the_chiefs(network)
+    print([sorted(set(weights.ravel().tolist())) for weights in network.get_weights()])
     sums, chiefs = workers.total(np.array([1.0, workers.index])), workers.chiefs(np.array([5.0 + workers.index]))
     print(sums.tolist(), chiefs.tolist())
     workers.agree(b"alike", Path("run"))
@@ -67,8 +84,9 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("strategy")
     (folder / "data.yaml").write_text(DATA_CONFIG)
     (folder / "training.yaml").write_text(TRAINING_CONFIG)
-    photos = pd.read_csv(ROOT / "examples/photos/data.csv").head(40)
-    photos.to_csv(folder / "data.csv", index=False)
+    photos = pd.read_csv(ROOT / "examples/photos/data.csv").head(33)
+    parts = np.repeat(["train", "validation", "test"], [17, 8, 8])  # the last batch has one photo: a worker has none
+    photos.assign(part=parts).to_csv(folder / "data.csv", index=False)
     return folder
 
 
@@ -108,14 +126,22 @@ def killed(work):
     return folder, told
 
 
-@pytest.fixture(scope="module")
-def alone(work):
-    """The history of the same training by one process."""
-    from training.begin import begin
+@pytest.fixture
+def one_trains_an_epoch(monkeypatch):
+    """A function that has this process train a run as far as the second worker did before it was killed."""
+    from training import fit
     from training.train import train
 
-    train(work / "alone", begin(*files(work), work / "alone"))
-    return history(work / "alone")
+    def end(*_):
+        raise KeyboardInterrupt
+
+    def train_an_epoch(folder, prepared=None):
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, prepared)
+        return history(folder)
+
+    monkeypatch.setattr(fit, "_checkpoint", end)
+    return train_an_epoch
 
 
 def history(folder):
@@ -131,33 +157,36 @@ def test_a_worker_that_dies_ends_the_others_with_an_error(killed):
     assert (folder / "checkpoint").is_dir()
 
 
-def test_two_workers_go_on_and_come_to_what_one_comes_to(killed, alone, tmp_path):
-    """Resumed by all, the training ends as one process's does, and only the chief writes and tells."""
-    folder = shutil.copytree(killed[0], tmp_path / "run")
-    command = ["-m", "scenery", *multi_worker("--resume", folder, "--json")]
-    (status, told, error), (status_of_other, told_of_other, _) = together(command, command)
+def test_two_workers_begin_as_one_does(killed, work, one_trains_an_epoch):
+    """An epoch of two has the losses of an epoch of one, though the last batch has a photo for one of them only."""
+    from training.begin import begin
+
+    alone = one_trains_an_epoch(work / "alone", begin(*files(work), work / "alone"))
+    pd.testing.assert_frame_equal(history(killed[0]), alone, rtol=1e-3)
+
+
+def test_two_workers_go_on_and_come_to_what_one_comes_to(killed, tmp_path, one_trains_an_epoch):
+    """Whoever goes on with two workers' checkpoint comes to the same losses, even if one of two rounds otherwise."""
+    folder, alone = (shutil.copytree(killed[0], tmp_path / name) for name in ("run", "alone"))
+    resume = multi_worker("--resume", folder, "--json")
+    (status, told, error), (status_of_other, told_of_other, _) = together(
+        ["-m", "scenery", *resume], ["-c", ROUNDS_OTHERWISE, *resume]
+    )
     assert (status, status_of_other, told_of_other) == (0, 0, ""), error
     assert json.loads(told)["run"] == str(folder)
     assert "going on after epoch 1" in error
     assert (folder / "report.html").is_file()
-    pd.testing.assert_frame_equal(history(folder), alone, rtol=1e-3)
-
-
-@pytest.mark.filterwarnings("ignore:The 'float_precision' argument is deprecated")  # pandas 2 still needs it
-def test_one_process_goes_on_with_what_two_began(killed, alone, tmp_path):
-    """The number of workers may change when a training goes on."""
-    from training.train import train
-
-    folder = shutil.copytree(killed[0], tmp_path / "run")
-    train(folder)
-    pd.testing.assert_frame_equal(history(folder), alone, rtol=1e-3)
+    pd.testing.assert_frame_equal(history(folder), one_trains_an_epoch(alone), rtol=1e-3)
 
 
 def test_workers_that_see_different_things_all_say_so():
-    """Sums and the chief's values reach every worker, and so does that one of them read something else."""
+    """Sums, the chief's values and weights reach every worker, and so does that one of them read something else."""
     for status, told, error in together(["-c", DISAGREE], ["-c", DISAGREE]):
         assert status == 0, error
-        assert told.startswith("[2.0, 1.0] [5.0]\nWorker 1 reads another run in run than the chief. Give all workers")
+        assert "a Timeout after 120 s means" in error
+        weights, figures, refusal = told.splitlines()
+        assert (weights, figures) == ("[[1.0], [7.0]]", "[2.0, 1.0] [5.0]")
+        assert refusal.startswith("Worker 1 reads another run in run than the chief. Give all workers")
 
 
 @pytest.mark.parametrize(("photos", "workers"), [(8, 2), (7, 2), (9, 4), (4, 3)])
@@ -192,6 +221,8 @@ def test_the_chief_comes_first():
         ("{", "is not of this form"),
         ("[]", "is not of this form"),
         ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "is not of this form"),
+        ('{"cluster": {"worker": [":1"]}, "task": {"type": "worker", "index": 0}}', "is not of this form"),
+        ('{"cluster": {"worker": ["a..b:1"]}, "task": {"type": "worker", "index": 0}}', "is not of this form"),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "the index is 1, but"),
         ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "the type is 'ps'"),
         ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}', "an address of its own"),
@@ -202,6 +233,28 @@ def test_a_cluster_that_cannot_be_read(tf_config, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         read_cluster(tf_config)
     assert EXAMPLE in str(caught.value)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("Connection reset\nand more", "Connection reset"), ("", "nothing")])
+def test_a_lost_worker_is_told_with_what_to_do(reason, told):
+    """Whatever TensorFlow gives as the reason, if anything, how to start again is right with and without a run."""
+    from training.strategy import _lost
+
+    message = str(_lost(f"Collective ops is aborted by: {reason}"))
+    assert "--resume and the run folder if it has an origin.json, else with the same options" in message
+    assert message.endswith(f"TensorFlow says: {told}")
+
+
+@pytest.mark.parametrize("name", ["checkpoint/epoch-00000.keras", "history.csv"])
+def test_a_checkpoint_of_other_contents_is_another(tmp_path, name):
+    """What workers compare before they train is what the files hold, not what they are called."""
+    from training.train import _fingerprint
+
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / name).write_bytes(b"one")
+    before = _fingerprint(tmp_path)
+    (tmp_path / name).write_bytes(b"two")
+    assert _fingerprint(tmp_path) != before
 
 
 def test_workers_find_one_another():
