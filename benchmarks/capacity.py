@@ -3,7 +3,8 @@
 ``load``
     Eight clients that wait for their answers give the peak through the proxy, all cores busy. Then shares of that
     peak begin at random moments and wait for nobody, as many callers do: how long the middle and the slowest hundredth
-    take, from when each was due. The clients run on the same cores, so their share of one is told.
+    take, from when each was due. The clients run on the same cores, so their share of one is told; and what a photo
+    costs the proxy itself.
 ``memory``
     The resident set of the model server that serves one version, two, and so on, each after so many photos from eight
     clients; and of the proxy.
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.proxy import CLIENTS, Figures, load, memory_mb, rate, running_proxy
+from benchmarks.proxy import CLIENTS, Figures, Proxy, load, memory_mb, rate, running_proxy
 from benchmarks.server import SHIPPED, Server, running_server
 from benchmarks.swap import p99
 from scenery import contract
@@ -52,11 +53,15 @@ def main() -> None:
 def under_load(rounds: int) -> Figures:
     """Find the peak, then begin shares of it; returns latencies in ms."""
     peaks: list[float] = []
+    costs: list[float] = []
     seen: dict[str, list[float]] = {}
     with running_server() as server, running_proxy(server) as proxy:
         load("sockets", proxy.address, MEMORY_SECONDS, "--clients", str(CLIENTS))  # warms up
         for _ in range(rounds):
-            peak = rate(load("sockets", proxy.address, SECONDS, "--clients", str(CLIENTS)))
+            before = cpu_seconds(proxy)
+            loaded = load("sockets", proxy.address, SECONDS, "--clients", str(CLIENTS))
+            costs.append((cpu_seconds(proxy) - before) / len(loaded["milliseconds"]) * 1e3)
+            peak = rate(loaded)
             peaks.append(peak)
             for share in SHARES:
                 given = load("sockets", proxy.address, SECONDS, "--per-second", str(share * peak))
@@ -65,9 +70,15 @@ def under_load(rounds: int) -> Figures:
                 seen.setdefault(f"{name}: p99 (ms)", []).append(p99(given["milliseconds"]))
                 seen.setdefault(f"{name}: shed or failed", []).append(len(given["shed_milliseconds"]) + given["failed"])
                 seen.setdefault(f"{name}: clients' share of a core", []).append(given["cpu_seconds"] / given["seconds"])
-    return {"peak (photos/s)": statistics.median(peaks)} | {
-        name: statistics.median(each) for name, each in seen.items()
-    }
+    found = {"peak (photos/s)": statistics.median(peaks), "proxy's CPU for a photo (ms)": statistics.median(costs)}
+    return found | {name: statistics.median(each) for name, each in seen.items()}
+
+
+def cpu_seconds(proxy: Proxy) -> float:
+    """Return what a proxy's processes have computed so far."""
+    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in (proxy.process.pid, *proxy.workers())]
+    ticks = sum(int(field) for stat in stats for field in stat.rpartition(")")[2].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def memory(_: int) -> Figures:
