@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.server import SHIPPED
 
 PHOTOS = Path("examples/photos/images")
-CORES = os.cpu_count() or 1
+CORES = len(os.sched_getaffinity(0))
 
 
 def main() -> None:

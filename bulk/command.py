@@ -36,19 +36,28 @@ hidden ones left out. A pattern goes in quotes; ** matches folders inside one an
 -- are options of Apache Beam and of its runner.
 
 Photos that have scores in the output are left out, so the same command goes on after a crash. A photo
-that cannot be scored becomes a line in scores.failed/, with the reason; one that the model refused is not
-tried again but with --retry-failed. If a server or a file system fails for longer than --patience, the
+that cannot be scored becomes a line in scores.parquet.failed/, with the reason; one that the model refused
+is not tried again but with --retry-failed. If a server or a file system fails for longer than --patience, the
 run ends and keeps what is finished.
 
-Columns: photo, version, labels (a list, the surest first), top, and score_LABEL for each label. The exit
-status is 0 if every photo has scores, 1 if some have none or the run could not go on, 2 for a wrong
-option, 130 if it was interrupted.
+Columns: photo (an absolute path, or an address), version, labels (a list, the surest first), top, and
+score_LABEL for each label. The exit status is 0 if every photo has scores, 1 if some have none or the run
+could not go on, 2 for a wrong option, 130 if it was interrupted.
 """
 
 
 def _runner(_context: click.Context, _parameter: click.Parameter, runner: str) -> str:
     """Let the local runner go by Beam's other names for it."""
     return _DIRECT if runner.lower() in ("direct", _DIRECT.lower()) else runner
+
+
+def _output(_context: click.Context, _parameter: click.Parameter, output: str) -> str:
+    """Refuse what names no folder of its own: scores and dead letters would land where nobody means them to."""
+    address, _, path = output.rpartition("://")
+    parents, _, name = path.rstrip("/").rpartition("/")
+    if name in ("", ".", "..") or (address and not parents):
+        raise click.BadParameter(f"{output!r} names no folder of its own. Name one, such as scores.parquet.")
+    return output
 
 
 class _WithRunnerOptions(click.Command):
@@ -68,7 +77,10 @@ class _WithRunnerOptions(click.Command):
 
 @click.command(cls=_WithRunnerOptions, help=_HELP)
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
-@click.option("--output", required=True, metavar="FOLDER", help="Folder of Parquet files, here or at an address.")
+@click.option(
+    "--output", required=True, metavar="FOLDER", callback=_output,
+    help="Folder of Parquet files, here or at an address.",
+)  # fmt: skip
 @click.option(
     "--model", "model", type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the version that scores, in process. [default: the newest in models/scenery]",
@@ -112,7 +124,7 @@ def score(server: str | None, version: int | None, label: str | None, model: Pat
     try:
         _score(server, version, label, model, **options)
     except KeyboardInterrupt:
-        _stop(options["runner"])
+        _stop(_how_it_goes_on(options["runner"], options["replace"]))
 
 
 def _score(
@@ -137,7 +149,7 @@ def _score(
     from bulk.run import Run
     from bulk.runner import cores_for, read_options
 
-    options = read_options(runner, runner_arguments, verbose)
+    options = read_options(runner, runner_arguments, verbose, others["patience_seconds"])
     place = output_at(output)
     tally = Run(
         source=_source(server, model_name, version, label, model),
@@ -163,15 +175,18 @@ def _source(server: str | None, model_name: str, version: int | None, label: str
         return find_served(server, model_name, version, label)
     from bulk.stored_model import StoredModel, newest_version
 
-    return StoredModel(model or newest_version(Path("models", model_name)))
+    return StoredModel(Path(os.path.abspath(model or newest_version(Path("models", model_name)))))
 
 
-def _stop(runner: str) -> NoReturn:
+def _how_it_goes_on(runner: str, replace: bool) -> str:
+    if runner != _DIRECT:
+        return f"Not watched any longer. The job goes on at its {runner}; cancel it there if it is not to."
+    command = "the same command without --replace" if replace else "the same command"
+    return f"Stopped. What is finished stays; {command} goes on with the rest."
+
+
+def _stop(told: str) -> NoReturn:
     """End at once, whatever threads are in the middle of: nothing that is unfinished counts."""
-    if runner == _DIRECT:
-        told = "Stopped. What is finished stays; the same command goes on with the rest."
-    else:
-        told = f"Not watched any longer. The job goes on at its {runner}; cancel it there if it is not to."
     click.echo(f"\n{told}", err=True)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from glob import has_magic
 
 from bulk import storage
@@ -13,24 +13,30 @@ from scenery.errors import DataError
 from scenery.photo_files import files_matching, is_pattern, photos_below
 
 
-def find_photos(arguments: Iterable[str]) -> list[str]:
-    """Find the photos of each argument in turn, each once.
+def find_photos(arguments: Iterable[str], apart_from: Collection[str] = ()) -> list[str]:
+    """Find the photos of each argument in turn, each once; those of this machine by absolute paths.
 
     Parameters
     ----------
     arguments
         Files, folders and patterns. A folder stands for its photos and those of the folders inside, by suffix,
         hidden ones left out; ``**`` in a pattern for any number of folders, none too.
+    apart_from
+        Folders whose files are nobody's photos: those that the run writes to.
 
     Raises
     ------
     DataError
         If an argument names no photo, or a folder cannot be listed.
+    ConfigurationError
+        If an argument is an address that nothing here can reach.
     """
+    written = tuple(storage.join(folder, "") for folder in apart_from)
     found: dict[str, None] = {}
     for argument in arguments:
         try:
-            names = list(_on_disk(argument) if storage.is_local(argument) else _elsewhere(argument))
+            paths = map(os.path.abspath, _on_disk(argument)) if storage.is_local(argument) else _elsewhere(argument)
+            names = [name for name in paths if not name.startswith(written)]
         except OSError as error:
             raise DataError(
                 f"{error.filename} cannot be listed: {error.strerror}. Correct its name or permissions."
@@ -43,17 +49,21 @@ def find_photos(arguments: Iterable[str]) -> list[str]:
 
 def _on_disk(argument: str) -> Iterator[str]:
     if os.path.isdir(argument):
-        for found in photos_below(argument):
-            if isinstance(found, OSError):
-                raise found
-            yield os.path.normpath(found)
+        yield from map(_listed, photos_below(argument))
     elif is_pattern(argument):
-        yield from map(os.path.normpath, files_matching(argument))
+        yield from map(_listed, files_matching(argument))
     elif os.path.lexists(argument):
-        yield os.path.normpath(argument)
+        yield argument
+
+
+def _listed(found: str | OSError) -> str:
+    if isinstance(found, OSError):
+        raise found
+    return found
 
 
 def _elsewhere(argument: str) -> Iterator[str]:
+    storage.require_reachable(argument)
     if has_magic(argument):
         beginning = re.split(r"[*?[]", argument)[0]
         for pattern in _patterns(argument):

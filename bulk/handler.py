@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from apache_beam.ml.inference.base import ModelHandler
 
@@ -17,8 +19,21 @@ from bulk.scorer import Identity, RefusedError, Scorer, Source, UnavailableError
 from scenery.errors import ScoringError
 from scenery.in_order import in_order
 
-_NOBODY_CAN = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""What the file is at fault for, and not the machine."""
+MAX_PHOTO_BYTES: Final = 256 * 2**20
+"""Of a file on this disk; what is larger is no photo that a model takes."""
+
+_FILES_FAULT = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENODEV,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
+"""What nobody can read, wherever and whenever; any other error is the machine's."""
 
 
 class PartHandler(ModelHandler[bytes, ScoredPart, Scorer]):  # type: ignore[misc]  # Beam's is untyped
@@ -84,7 +99,7 @@ class PartHandler(ModelHandler[bytes, ScoredPart, Scorer]):  # type: ignore[misc
     def _outcome(self, model: Scorer, path: str) -> Floats | Failure:
         try:
             content = patiently(partial(_read, path), self._patience_seconds)
-            return patiently(partial(model.score, content), self._patience_seconds)
+            return _as_expected(patiently(partial(model.score, content), self._patience_seconds), model)
         except RefusedError as error:
             return Failure(written(path), error.code, str(error))
         finally:
@@ -93,12 +108,35 @@ class PartHandler(ModelHandler[bytes, ScoredPart, Scorer]):  # type: ignore[misc
 
 def _read(path: str) -> bytes:
     try:
+        if storage.is_local(path):
+            _require_photo(os.stat(path))
         return storage.read(path)
-    except _NOBODY_CAN as error:
-        reason = f"The file cannot be read: {error.strerror}. Correct its path or permissions."
-        raise RefusedError(NOT_READABLE, reason) from error
     except OSError as error:
+        if error.errno in _FILES_FAULT:
+            reason = f"The file cannot be read: {error.strerror}. Correct its path or permissions."
+            raise RefusedError(NOT_READABLE, reason) from error
         raise UnavailableError(f"{path} cannot be read. Mend the file system it is on. Received: {error}.") from error
+
+
+def _require_photo(found: os.stat_result) -> None:
+    """Refuse what would be read for ever, or into more memory than there is."""
+    if not stat.S_ISREG(found.st_mode):
+        raise RefusedError(NOT_READABLE, "It is no regular file. Name the photo itself.")
+    if found.st_size > MAX_PHOTO_BYTES:
+        raise RefusedError(
+            NOT_READABLE,
+            f"The file is too large to be read: {found.st_size:,} bytes, at most {MAX_PHOTO_BYTES:,} are. "
+            "Make the photo smaller.",
+        )
+
+
+def _as_expected(scores: Floats, model: Scorer) -> Floats:
+    if scores.shape != (len(model.labels),):
+        raise ScoringError(
+            f"Version {model.version} gives scores of shape {list(scores.shape)}, and has {len(model.labels)} labels. "
+            "Export it again, or score with another version."
+        )
+    return scores
 
 
 def _gather(photos: Photos, model: Scorer, outcomes: list[Floats | Failure]) -> ScoredPart:

@@ -5,7 +5,8 @@
     scores.parquet/_scenery.json        which model the scores are of
     scores.parquet/_plan-RUN.jsonl      the parts of the run that is under way
     scores.parquet/part-KEY.parquet     the photos of a part that have scores; once it is there, the part is finished
-    scores.failed/part-KEY.jsonl        the others, and why
+    scores.parquet.failed/part-KEY.jsonl
+                                        the others, and why
 
 A part's key is a digest of its photos' names, so whoever works on it a second time writes the same files again.
 """
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +60,15 @@ class Output:
         )
 
     def make(self) -> None:
-        """Make the folders, if this disk has them to make; raises :class:`ConfigurationError` if they cannot be."""
+        """Make the folders, if this disk has them to make.
+
+        Raises
+        ------
+        ConfigurationError
+            If they cannot be made, or nothing here reaches their address.
+        """
+        if not storage.is_local(self.scores):
+            storage.require_reachable(self.scores)
         for folder in filter(storage.is_local, (self.scores, self.failed)):
             with _usable(folder):
                 Path(folder).mkdir(parents=True, exist_ok=True)
@@ -73,14 +83,14 @@ class Output:
         """
         with _usable(self.scores):
             names = storage.names_in(self.scores)
-            if _MODEL in names and not replace:
-                self._check(identity)
-            elif _MODEL not in names and any(not name.startswith(".") for name in names):
+            if _MODEL not in names and any(not name.startswith(".") for name in names):
                 raise ConfigurationError(
                     f"{self.scores} holds files that are no scores of this command. Name another --output."
                 )
+            if _MODEL in names and not replace and (self.finished() or _keys(self.failed)):
+                self._check(identity)
             self._remove_left()
-            if replace:
+            if replace or _MODEL not in names:
                 self._clear()
             storage.write(storage.join(self.scores, _MODEL), f"{json.dumps(asdict(identity))}\n".encode())
 
@@ -111,25 +121,43 @@ class Output:
             storage.write(path, lines)
         return path
 
+    def end(self, plan: str, parts: Set[str]) -> None:
+        """End a run: remove its plan, and parts that are not of those that were there or planned.
+
+        Workers of a run that this one took over were writing them at that moment.
+        """
+        with _usable(self.scores):
+            if storage.exists(plan):  # or another run has taken this one over, and they may be its parts
+                self.remove(self.finished() - parts)
+                storage.remove(plan)
+
     def finished(self) -> set[str]:
         """Return the keys of the finished parts; raises :class:`ConfigurationError` if they cannot be listed."""
         return set(_keys(self.scores))
 
-    def scored(self) -> set[str]:
-        """Return the written names of all photos that have scores."""
-        return {name for _, names in self._read(self.scores, "parquet", photos_in) for name in names}
+    def scored(self) -> dict[str, list[str]]:
+        """Return the written names of the photos that have scores, by the key of their part."""
+        return dict(self._read(self.scores, "parquet", photos_in, _keys(self.scores)))
 
-    def failures(self) -> dict[str, list[Failure]]:
-        """Return the dead letters by the key of their part."""
-        return dict(self._read(self.failed, "jsonl", failures_in))
+    def failures(self, parts: Collection[str] | None = None) -> dict[str, list[Failure]]:
+        """Return the dead letters, all or those of certain parts, by the key of their part."""
+        keys = [key for key in _keys(self.failed) if parts is None or key in parts]
+        return dict(self._read(self.failed, "jsonl", failures_in, keys))
 
-    def forget(self, photos: Collection[str]) -> None:
-        """Take photos out of the dead letters, since they are tried once more."""
-        for key, failures in self.failures().items() if photos else ():
-            kept = [each for each in failures if each.photo not in photos]
-            if len(kept) < len(failures):
+    def forget(self, failures: Mapping[str, Collection[Failure]], photos: Collection[str]) -> None:
+        """Take photos out of the dead letters, as :meth:`failures` has them, since they are tried once more."""
+        for key, letters in failures.items():
+            kept = [each for each in letters if each.photo not in photos]
+            if len(kept) < len(letters):
                 with _usable(self.failed):
                     self._write_failures(key, kept)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove finished parts; raises :class:`ConfigurationError` if they cannot be."""
+        with _usable(self.scores):
+            for key in keys:
+                storage.remove(storage.join(self.scores, f"part-{key}.parquet"))
+                storage.remove(storage.join(self.failed, f"part-{key}.jsonl"))
 
     def write(self, part: ScoredPart) -> None:
         """Write a part, its dead letters first: what follows finishes it. Raises ``OSError``."""
@@ -144,7 +172,9 @@ class Output:
         else:
             storage.remove(path)
 
-    def _read(self, folder: str, suffix: str, parse: Callable[[bytes], _Read]) -> Iterator[tuple[str, _Read]]:
+    def _read(
+        self, folder: str, suffix: str, parse: Callable[[bytes], _Read], keys: Iterable[str]
+    ) -> Iterator[tuple[str, _Read]]:
         def read(key: str) -> tuple[str, _Read]:
             path = storage.join(folder, f"part-{key}.{suffix}")
             try:
@@ -155,13 +185,13 @@ class Output:
                     f"Received: {error}"
                 ) from error
 
-        yield from in_order(read, _keys(folder), _READERS)
+        yield from in_order(read, keys, _READERS)
 
 
 def output_at(path: str) -> Output:
     """Return the output whose scores are to be in a folder, such as ``scores.parquet``."""
-    folder = path.rstrip("/")
-    return Output(folder, f"{folder.removesuffix('.parquet')}.failed")
+    folder = os.path.abspath(path) if storage.is_local(path) else path.rstrip("/")
+    return Output(folder, f"{folder}.failed")
 
 
 def _keys(folder: str) -> list[str]:

@@ -62,8 +62,13 @@ def key_of(photos: Photos) -> str:
 
 
 def written(path: str) -> str:
-    r"""Return a path as outputs have it, in UTF-8: a byte that is none is written ``\xff``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""Return a path as outputs have it, in UTF-8: a byte that is none is written ``\xff``.
+
+    Where ``\x`` is in what comes of that, each backslash of the path is written twice: no two paths are written alike.
+    """
+    encoded = os.fsencode(path)
+    name = encoded.decode("utf-8", "backslashreplace")
+    return encoded.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace") if r"\x" in name else name
 
 
 def as_parquet(part: ScoredPart) -> bytes:
@@ -87,7 +92,7 @@ def as_parquet(part: ScoredPart) -> bytes:
 
 
 def _labels(part: ScoredPart, row: Floats) -> list[str]:
-    """Return the labels whose score reaches their threshold, both to six decimals as the proxy compares them."""
+    """Return the labels whose score, to six decimals as the proxy compares it, reaches their threshold."""
     return [
         part.labels[place]
         for place in np.argsort(-row, kind="stable")

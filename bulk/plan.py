@@ -20,6 +20,8 @@ class Plan:
     scored_before: int
     failed_before: int
     """Refused earlier for their own sake; they stay in the dead letters."""
+    finished_before: frozenset[str]
+    """Keys of the parts that stay as they are."""
 
     @property
     def photos(self) -> int:
@@ -28,7 +30,7 @@ class Plan:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Return the number of photos of each part, by its key."""
+        """The number of photos of each part, by its key."""
         return {key_of(part): len(part) for part in self.parts}
 
 
@@ -38,17 +40,22 @@ def make_plan(found: Sequence[str], output: Output, part_photos: int, retry_fail
     Photos that failed for the machine's sake, or with ``retry_failed`` any, are tried once more and taken out
     of the dead letters.
     """
-    scored = output.scored()
-    failures = {each.photo: each for failures in output.failures().values() for each in failures}
+    finished = output.scored()
+    letters = output.failures()
+    scored = {name for names in finished.values() for name in names}
+    failures = {each.photo: each for failures in letters.values() for each in failures}
     names = {path: written(path) for path in found}
     refused = {name for name, each in failures.items() if each.is_final and not retry_failed}
     todo = [path for path, name in names.items() if name not in scored and name not in refused]
-    output.forget({names[path] for path in todo} & failures.keys())
-    return Plan(
+    plan = Plan(
         tuple(todo[start : start + part_photos] for start in range(0, len(todo), part_photos)),
         scored_before=sum(name in scored for name in names.values()),
         failed_before=sum(name in refused for name in names.values()),
+        finished_before=frozenset(finished),
     )
+    output.forget(letters, {names[path] for path in todo} & failures.keys())
+    output.remove(plan.sizes.keys() & finished)  # has no scores, or it would not be planned
+    return plan
 
 
 def as_lines(parts: Iterable[Photos]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,9 +40,13 @@ def shown(progress: Progress, is_shown: bool) -> Iterator[Callable[[], None]]:
         return
     begun = time.monotonic()
     total = sum(progress.sizes.values())
-    with click.progressbar(
-        length=total, label="scoring", file=sys.stderr, show_pos=True, item_show_func=lambda rate: rate
-    ) as bar:
+    # A descriptor of its own: standard error may lead nowhere while a model is loaded.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w") as terminal,
+        click.progressbar(
+            length=total, label="scoring", file=terminal, show_pos=True, item_show_func=lambda rate: rate
+        ) as bar,
+    ):
 
         def update() -> None:
             with suppress(ConfigurationError):  # the output cannot be listed; the next look may be luckier

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
 
 import apache_beam as beam
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, WorkerOptions
 from apache_beam.portability.api import beam_provision_api_pb2
@@ -15,7 +17,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from scenery import errors
-from scenery.errors import ConfigurationError, SceneryError
+from scenery.errors import ConfigurationError, SceneryError, ScoringError
 
 DIRECT = "DirectRunner"
 
@@ -23,15 +25,18 @@ _RAISED = re.compile(r"^scenery\.errors\.(\w+): (.+?)(?: \[while running '[^']*'
 _WHILE = re.compile(r" \[while running '[^']*'\]$")
 
 
-def read_options(runner: str, arguments: Sequence[str], verbose: bool) -> PipelineOptions:
+def read_options(runner: str, arguments: Sequence[str], verbose: bool, patience_seconds: float) -> PipelineOptions:
     """Return what Beam's options say, and have its file systems follow them; its workers log only if ``verbose``.
+
+    A job server is waited for patiently, unless an option says how long.
 
     Raises
     ------
     ConfigurationError
         If they cannot be read, or there is no such option. Only the local runner is known to have no others.
     """
-    options = PipelineOptions([f"--runner={runner}", *arguments])
+    timeout_seconds = max(1, math.ceil(patience_seconds))  # Beam has whole ones
+    options = PipelineOptions([f"--runner={runner}", f"--job_server_timeout={timeout_seconds}", *arguments])
     try:
         known = options.get_all_options().keys()
         unknown = sorted(options.get_all_options(retain_unknown_options=True).keys() - known)
@@ -51,7 +56,7 @@ def cores_for(runner: str, options: PipelineOptions) -> int:
     """Return how many cores a worker process has to itself: with other runners one, since they start one a core."""
     if runner != DIRECT:
         return 1
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // (options.view_as(DirectOptions).direct_num_workers or cores))
 
 
@@ -81,6 +86,11 @@ def meant_by(error: Exception) -> SceneryError | None:
     """
     if isinstance(error, SceneryError):
         return type(error)(_WHILE.sub("", str(error)))
+    if isinstance(error, grpc.FutureTimeoutError):
+        return ScoringError(
+            "No job server answers. Start it, correct what follows --, such as --job_endpoint, or wait longer by "
+            "--patience."
+        )
     match = _RAISED.search(str(error))
     kind = getattr(errors, match[1], None) if match else None
     return kind(match[2]) if match and kind else None

@@ -6,9 +6,13 @@ A photo without an answer is told apart from a machine that cannot answer now, w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from bulk.part import Floats
+
+PHOTO_STATUSES: Final = frozenset({2, 3, 13})
+"""UNKNOWN, INVALID_ARGUMENT and INTERNAL, as gRPC and TensorFlow number them: with these a photo may be at fault, with
+any other status it cannot be."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 
 from bulk.part import FAILED, Floats
-from bulk.scorer import Identity, RefusedError, UnavailableError
+from bulk.scorer import PHOTO_STATUSES, Identity, RefusedError, UnavailableError
 from scenery import contract, wire
 from scenery.errors import ConfigurationError, ScoringError
 from scenery.refusals import refusal_in
@@ -56,11 +56,18 @@ class ServedModel:
         return ServedScorer(_channel(self.address), self)
 
     def describe(self, channel: grpc.Channel) -> _Description:
-        """Ask what the version says of itself; raises as :meth:`bulk.scorer.Scorer.score` does."""
+        """Ask what the version says of itself.
+
+        Raises
+        ------
+        UnavailableError, ScoringError
+            If it cannot at the moment, or not at all.
+        """
         try:
             return _describe(channel, self.spec())
         except grpc.RpcError as error:
-            raise self.meaning(error) from error
+            meaning = self.meaning(error)
+            raise self._unfit(error) if isinstance(meaning, RefusedError) else meaning from error
 
     def spec(self) -> wire.ModelSpec:
         """Return how requests name the version."""
@@ -82,7 +89,16 @@ class ServedModel:
                 f"Version {self.version} of {self.model_name!r} is no longer served at {self.address}. Serve it again, "
                 f"or begin another --output with the version that is. {received}"
             )
+        if code.value[0] not in PHOTO_STATUSES:
+            return self._unfit(error)
         return RefusedError(*(refusal_in(told) or (FAILED, f"The model server failed. {received}")))
+
+    def _unfit(self, error: grpc.RpcError) -> ScoringError:
+        return ScoringError(
+            f"Version {self.version} of {self.model_name!r} at {self.address} cannot score, whatever the photo. Mend "
+            f"the server, or name another with --server, --model-name or --version. Received: {error.code().name}: "
+            f"{error.details()}"
+        )
 
 
 class ServedScorer:
@@ -104,7 +120,12 @@ class ServedScorer:
             response = self._predict(request, timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             raise self._model.meaning(error) from error
-        scores: Floats = to_array(response.outputs[contract.OUTPUT_SCORES]).ravel()
+        try:
+            scores: Floats = to_array(response.outputs[contract.OUTPUT_SCORES]).ravel()
+        except ValueError as error:
+            raise ScoringError(
+                f"Version {self.version} answers without scores. Export it again, or ask for another. Received: {error}"
+            ) from error
         return scores
 
 
@@ -129,7 +150,7 @@ def find_served(address: str, model_name: str, version: int | None, label: str |
         except grpc.RpcError as error:
             raise ConfigurationError(
                 f"No such model can be asked at {address}. Start a server with `scenery serve`, or name another with "
-                f"--server, --version or --label. Received: {error.code().name}: {error.details()}"
+                f"--server, --model-name, --version or --label. Received: {error.code().name}: {error.details()}"
             ) from error
 
 

@@ -8,15 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from scenery.errors import ConfigurationError
 from scenery.files import replaced
 
 
 def is_local(path: str) -> bool:
     """Return whether a path is one of this machine's, and no address."""
     return "://" not in path
+
+
+def require_reachable(address: str) -> None:
+    """Raise :class:`ConfigurationError` if no file system here has addresses of that scheme."""
+    schemes = {each.scheme() for each in FileSystem.get_all_subclasses()} - {None}
+    if FileSystems.get_scheme(address) not in schemes:
+        raise ConfigurationError(
+            f"{address} cannot be reached. Install apache-beam[gcp], [aws] or [hadoop], or correct the address. "
+            f"It may begin with: {', '.join(f'{scheme}://' for scheme in sorted(schemes))}"
+        )
 
 
 def join(folder: str, name: str) -> str:

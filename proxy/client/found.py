@@ -37,7 +37,7 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Photo]:
             below = map(_file_or_missing, photos_below(argument))
             yield from _or_missing(argument, below, f"has no photo: no {' '.join(contract.PHOTO_SUFFIXES)}")
         elif is_pattern(argument):
-            yield from _or_missing(argument, map(_file, files_matching(argument)), "matches no file")
+            yield from _or_missing(argument, map(_file_or_missing, files_matching(argument)), "matches no file")
         else:
             yield _file(argument)
 

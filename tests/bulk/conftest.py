@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
+from scenery.cli import scenery
 from tests.processes import PHOTOS, ROOT, model_server
 
 MODELS = ROOT / "models" / "scenery"
@@ -49,6 +51,11 @@ def score(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedPr
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def score_here(*arguments: object) -> Result:
+    """Run the command in this process: no second import of Beam."""
+    return CliRunner().invoke(scenery, ["score", *map(str, arguments)])
 
 
 @contextmanager

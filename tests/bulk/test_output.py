@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulk.output import output_at
-from bulk.part import Failure, ScoredPart, key_of
+from bulk.part import Failure, ScoredPart, key_of, written
 from bulk.pipeline import WritePart
 from bulk.plan import as_lines, make_plan, part_of
 from bulk.scorer import Identity
@@ -70,7 +70,7 @@ def test_a_part_that_is_written_again_is_there_once(output):
     output.write(ScoredPart(part.key, *list(vars(first).values())[1:]))
     output.write(part)
     assert output.finished() == {part.key}
-    assert output.scored() == {"a.jpg", "away.jpg"}
+    assert output.scored() == {part.key: ["a.jpg", "away.jpg"]}
     assert output.failures() == {}
 
 
@@ -150,4 +150,45 @@ def test_a_worker_whose_run_was_taken_over_writes_nothing(output):
     output.begin(IDENTITY, replace=False)
     with pytest.raises(ScoringError, match="Another run has begun"):
         writer.process(part_of_photos("b.jpg"))
-    assert output.scored() == {"a.jpg"}
+    assert list(output.scored().values()) == [["a.jpg"]]
+
+
+def test_two_outputs_share_nothing(tmp_path):
+    """With or without a suffix, each output has dead letters of its own."""
+    assert output_at(f"{tmp_path}/s/").failed == f"{tmp_path}/s.failed"
+    assert output_at(f"{tmp_path}/s.parquet").failed == f"{tmp_path}/s.parquet.failed"
+
+
+def test_dead_letters_end_with_their_scores(output, tmp_path):
+    """Who removes the folder of scores begins anew: no photo counts as refused before."""
+    output.write(part_of_photos("a.jpg", failures=(REFUSED,)))
+    for file in (tmp_path / "scores.parquet").iterdir():
+        file.unlink()
+    output.begin(IDENTITY, replace=False)
+    assert output.failures() == {}
+
+
+def test_a_model_that_scored_nothing_claims_nothing(output):
+    """Another one may take up an output in which no photo has scores or a dead letter."""
+    other = Identity(3, IDENTITY.digest)
+    output.begin(other, replace=False)
+    output.write(part_of_photos(failures=(REFUSED,)))
+    with pytest.raises(ConfigurationError, match="has scores of version 3"):
+        output.begin(IDENTITY, replace=False)
+
+
+def test_a_part_that_is_planned_again_is_not_finished(output):
+    """Photos that all failed make the same part once more, which counts when it is scored, and not before."""
+    key = key_of(["away.jpg"])
+    empty = part_of_photos(failures=(UNREADABLE,))
+    output.write(ScoredPart(key, *list(vars(empty).values())[1:]))
+    plan = make_plan(["away.jpg"], output, 10, retry_failed=False)
+    assert plan.sizes == {key: 1}
+    assert output.finished() == set()
+
+
+def test_no_two_names_are_written_alike():
+    """A byte that is no text and the letters that stand for it are two photos, and plain names stay as they are."""
+    names = [r"\xff", "\udcff", "\\" + "\udcff", r"\\xff", r"a\b", "Küste"]
+    assert len(set(map(written, names))) == len(names)
+    assert [written(name) for name in ("\udcff.jpg", *names[-2:])] == [r"\xff.jpg", r"a\b", "Küste"]

@@ -24,7 +24,7 @@ GOOGLE = (
 
 def test_a_dataflow_job_is_complete_before_anybody_is_asked():
     """The steps and Beam's own options become the job that a runner is sent, the handler and the output in it."""
-    options = read_options("DataflowRunner", GOOGLE, verbose=False)
+    options = read_options("DataflowRunner", GOOGLE, verbose=False, patience_seconds=60)
     google = options.view_as(GoogleCloudOptions)
     assert (google.project, google.region, google.temp_location) == ("mine", "europe-west1", "gs://mine/tmp")
     pipeline = make_pipeline("DataflowRunner", options)
@@ -39,21 +39,21 @@ def test_a_dataflow_job_is_complete_before_anybody_is_asked():
 def test_options_of_job_servers_are_passed_on():
     """A portable runner is told its endpoint and environment, and what only its job server knows."""
     arguments = ["--job_endpoint=jobs:8099", "--environment_type=DOCKER", "--of_its_own=64"]
-    options = read_options("FlinkRunner", arguments, verbose=False)
+    options = read_options("FlinkRunner", arguments, verbose=False, patience_seconds=60)
     portable = options.view_as(PortableOptions)
     assert (portable.job_endpoint, portable.environment_type) == ("jobs:8099", "DOCKER")
     assert options.get_all_options(retain_unknown_options=True)["of_its_own"] == "64"
     with pytest.raises(ConfigurationError, match="Beam has no option --of_its_own"):
-        read_options("DirectRunner", arguments, verbose=False)
+        read_options("DirectRunner", arguments, verbose=False, patience_seconds=60)
 
 
 def test_the_local_runner_downloads_nothing():
     """It is the one in Beam's package, never Prism; several workers are processes that share the cores."""
-    options = read_options("DirectRunner", ["--direct_num_workers=2"], verbose=False)
+    options = read_options("DirectRunner", ["--direct_num_workers=2"], verbose=False, patience_seconds=60)
     assert isinstance(make_pipeline("DirectRunner", options).runner, FnApiRunner)
     assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
     assert cores_for("DirectRunner", options) == max(
-        1, cores_for("DirectRunner", read_options("DirectRunner", [], False)) // 2
+        1, cores_for("DirectRunner", read_options("DirectRunner", [], False, 60)) // 2
     )
 
 
