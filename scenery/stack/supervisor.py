@@ -104,7 +104,7 @@ def running_stack(options: StackOptions, stop: threading.Event) -> Iterator[Stac
     config = LocalConfig(options.config_file, options.models_dir, options.run_dir / "serving.config")
     processes: list[Process] = []
     try:
-        server = Process("model server", _server_command(options, config.copy), options.log_file("model-server.log"))
+        server = Process("model server", server_command(options, config.copy), options.log_file("model-server.log"))
         processes.append(server)
         for name in model_names(config.text):
             url = f"http://{MODEL_SERVER_HOST}:{options.rest_port}/v1/models/{name}"
@@ -124,7 +124,8 @@ def classify(options: StackOptions, photo: Path) -> dict[str, Any]:
     return answer
 
 
-def _server_command(options: StackOptions, config_file: Path) -> list[str]:
+def server_command(options: StackOptions, config_file: Path) -> list[str]:
+    """Return how a model server is started; raises :class:`StackError` if there is none of that kind."""
     flags = [
         f"--port={options.grpc_port}",
         f"--rest_api_port={options.rest_port}",

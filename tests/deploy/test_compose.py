@@ -13,7 +13,7 @@ import yaml
 from proxy.settings import Settings
 from scenery import contract
 from scenery.stack.local_config import localize
-from scenery.stack.supervisor import StackOptions, _server_command
+from scenery.stack.supervisor import StackOptions, server_command
 from serving.flags import FLAGS
 from tests.deploy.manifests import written
 from tests.processes import ROOT
@@ -129,7 +129,7 @@ def test_nobody_signs_in_to_grafana(services):
 def test_model_servers_run_alike_everywhere(services):
     """What `scenery serve` tells a model server of its behaviour, Compose and Kubernetes tell it too."""
     options = StackOptions("embedded", "", 1, 2, 3, Path("serving.config"), Path("models"), Path("runs"))
-    given = {flag for flag in _server_command(options, Path("x")) if flag.startswith("--")}
+    given = {flag for flag in server_command(options, Path("x")) if flag.startswith("--")}
     shared = {
         flag for flag in given if not flag.startswith(("--port", "--rest_api_port", "--model_config_file=", "--mon"))
     }
