@@ -92,16 +92,20 @@ class Labels:
         """Write the config and wait until every server follows; else write the text that was there."""
         before = read_text(self.config_file)
         present = set(versions.list_versions(self.model_dir))
-        write_entry(self.config_file, self.model_dir.name, sorted(serve & present), labels)
         try:
+            write_entry(self.config_file, self.model_dir.name, sorted(serve & present), labels)
             self._await(is_done)
         except RolloutError:
-            write_text(self.config_file, before)
+            self._undo(before)
             time.sleep(_FOLLOW_SECONDS)
             raise
         except BaseException:
-            write_text(self.config_file, before)
+            self._undo(before)
             raise
+
+    def _undo(self, before: str) -> None:
+        if read_text(self.config_file) != before:
+            write_text(self.config_file, before)
 
     def _await(self, is_done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.wait_seconds

@@ -30,9 +30,9 @@ class Memory:
         Noted before, so that a command that is killed in between has lost nothing.
         """
         before, canary = self._read(), self.canary
-        if version is not None:
-            self._write([each for each in before if each != version] + [version], canary)
         try:
+            if version is not None:
+                self._write([each for each in before if each != version] + [version], canary)
             yield
         except BaseException:
             self._write(before, canary)
@@ -47,8 +47,8 @@ class Memory:
     @contextmanager
     def trying(self, version: int) -> Iterator[None]:
         """Note a version that is about to be the canary; not if that fails."""
-        self._write(self._read(), version)
         try:
+            self._write(self._read(), version)
             yield
         except BaseException:
             self._write(self._read())

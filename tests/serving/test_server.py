@@ -285,7 +285,7 @@ def test_a_chunked_body_is_read(steady):
 def test_a_folder_that_is_gone_takes_nothing_away(server, base_path):
     """If the base path cannot be read for a moment, what serves goes on serving."""
     base_path.rename(base_path.with_name("elsewhere"))
-    wait_until(lambda: "No versions of servable" in server.log.read_text(), "a look at the folder")
+    wait_until(lambda: f"{base_path} of servable" in server.log.read_text(), "a look at the folder")
     assert predict(server, [2.0]).model_spec.version.value == 1
 
 
