@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.settings import Settings
 from tests.processes import ROOT
 
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -58,6 +59,12 @@ class Manifests:
         for pod in self.pods().values():
             yield from pod["spec"].get("initContainers", [])
             yield from pod["spec"]["containers"]
+
+
+def memory_for_callers() -> float:
+    """Return the bytes that a proxy needs: as many bodies as it has threads, half as much again, and itself."""
+    settings = Settings()
+    return settings.threads * settings.max_body_bytes * 1.5 + 100e6
 
 
 @cache

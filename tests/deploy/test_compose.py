@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.settings import Settings
 from scenery import contract
 from scenery.stack.local_config import localize
 from scenery.stack.supervisor import StackOptions, server_command
 from serving.flags import FLAGS
-from tests.deploy.manifests import written
+from tests.deploy.manifests import memory_for_callers, written
 from tests.processes import ROOT
 
 MODEL_SERVERS = ("model-server", "embedded-model-server")
@@ -113,8 +112,7 @@ def test_every_service_is_confined(services):
 
 def test_the_proxy_has_room_for_what_its_callers_may_send(services):
     """The limit of memory holds as many bodies as there are threads, half as much again, and the proxy itself."""
-    bodies = Settings().threads * Settings().max_body_bytes * 1.5 + 100e6
-    assert bodies <= int(services["proxy"]["mem_limit"].removesuffix("g")) * 2**30
+    assert memory_for_callers() <= int(services["proxy"]["mem_limit"].removesuffix("g")) * 2**30
 
 
 def test_nobody_signs_in_to_grafana(services):

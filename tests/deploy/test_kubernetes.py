@@ -17,7 +17,16 @@ from proxy.settings import PREFIX, Settings, load_settings
 from scenery import contract
 from scenery.serving_config import read_entry
 from serving.flags import parse_flags
-from tests.deploy.manifests import KUBERNETES, Manifests, lets_in, may_call, rendered, selects, written
+from tests.deploy.manifests import (
+    KUBERNETES,
+    Manifests,
+    lets_in,
+    may_call,
+    memory_for_callers,
+    rendered,
+    selects,
+    written,
+)
 from tests.processes import ROOT
 
 OVERLAYS = ("overlays/claim", "overlays/bucket", "overlays/local")
@@ -144,8 +153,7 @@ def test_the_proxies_let_in_what_the_model_servers_can_work_on(base):
 def test_the_proxy_has_room_for_what_its_callers_may_send(base):
     """The limit of memory holds as many bodies as there are threads, half as much again, and the proxy itself."""
     limit = base.container("proxy")["resources"]["limits"]["memory"]
-    bodies = Settings().threads * Settings().max_body_bytes * 1.5 + 100e6
-    assert bodies <= int(limit.removesuffix("Gi")) * 2**30
+    assert memory_for_callers() <= int(limit.removesuffix("Gi")) * 2**30
 
 
 def test_a_bucket_is_written_by_rollouts_only():
