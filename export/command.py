@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from export.gate.verdict import Verdict
     from export.publish import Published
 
-_NICE = 19
 _WIDTHS = (max(map(len, CHECKS)), len("not run"))
 
 
@@ -121,6 +120,10 @@ assets.extra/gate.json.
     help="How many times the serving version's time of a photo is allowed.",
 )  # fmt: skip
 @_MAX_PIXELS
+@click.option(
+    "--nice", "niceness", type=click.IntRange(0, 19), default=19, show_default=True,
+    help="How far it gives way to what else runs here: 19 takes what others leave, 0 its share.",
+)  # fmt: skip
 @_force_flags
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 def publish(
@@ -133,11 +136,12 @@ def publish(
     quality_margin: float,
     latency_ratio: float,
     max_pixels: int,
+    niceness: int,
     as_json: bool,
     **force: bool,
 ) -> None:
     """Publish by :mod:`export.publish`, and tell the verdicts as they come."""
-    os.nice(_NICE)  # What serves on this machine comes first.
+    os.nice(niceness)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from export import publish as publishing
     from export.gate.gate import Gate

@@ -64,7 +64,7 @@ def verdicts(published: Published) -> dict[str, str]:
 
 def command(source: Path, models: Path, evaluation: Path, *more: str) -> list[str]:
     places = ["--models-dir", str(models.parent), "--config", str(NO_CONFIG)]
-    places += ["--evaluation", str(evaluation), "--photos", str(PHOTOS), "--latency-ratio", "5"]
+    places += ["--evaluation", str(evaluation), "--photos", str(PHOTOS), "--latency-ratio", "5", "--nice", "0"]
     return [sys.executable, "-m", "scenery", "publish", str(source), *places, *more]
 
 

@@ -29,7 +29,7 @@ def masked(text: str) -> str:
 
 def printed(stack: Stack, command: str) -> str:
     """Run a command of the document on a stack of its own."""
-    more = ["--latency-ratio", "5"] if command.startswith("publish") else []
+    more = ["--latency-ratio", "5", "--nice", "0"] if command.startswith("publish") else []
     more = ["--p99-ratio", "5"] if "--auto" in command else more
     return stack.run(*shlex.split(command), *more).replace(f"{stack.models}/", "models/")
 

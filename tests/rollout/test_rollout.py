@@ -25,7 +25,14 @@ def test_a_rollout_loses_no_request(stack):
     with Load(stack, [PHOTO]) as load:
         load.more(20)
         stack.run("promote", "1")
-        evaluation = ["--evaluation", str(ROOT / "examples/photos/evaluation.csv"), "--latency-ratio", "5"]
+        evaluation = [
+            "--evaluation",
+            str(ROOT / "examples/photos/evaluation.csv"),
+            "--latency-ratio",
+            "5",
+            "--nice",
+            "0",
+        ]
         published = stack.command("publish", str(stack.version), *evaluation)
         assert published.returncode == 0, published.stdout + published.stderr
         assert "it serves nobody yet" in published.stdout
