@@ -15,6 +15,7 @@ from bulk.part import FAILED, Floats
 from bulk.scorer import PHOTO_STATUSES, Identity, RefusedError
 from scenery.errors import ScoringError, VersionError
 from scenery.manifest import digests_in
+from scenery.onednn import prefer_onednn
 from scenery.refusals import refusal_in
 from scenery.versions import list_versions, version_folder, version_number
 
@@ -41,6 +42,7 @@ class StoredModel:
     def open(self) -> StoredScorer:
         """Load it; a version that does not describe itself is refused."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ERRORS_ONLY)
+        prefer_onednn()
         try:
             with _without_greeting():
                 from scenery.loaded import LoadedVersion

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from scenery.onednn import prefer_onednn
 from serving.errors import ServingError
 from serving.flags import PROGRAM, CommandLine, FlagError, parse_flags, suggestion, usage
 
@@ -44,6 +45,7 @@ def _serve(flags: CommandLine) -> int:
     for argument in flags.unknown:
         print(f"unknown argument: {argument}{suggestion(argument)} See --help.", flush=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prefer_onednn()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     log.info(BANNER, version("scenery"))
     for name in flags.ignored:
