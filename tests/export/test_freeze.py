@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from export.freeze import fold_paddings
+from export.freeze import fold_paddings, freeze
 
 
 @pytest.fixture
@@ -56,3 +56,12 @@ def test_zeros_that_others_read_stay(images):
     network = keras.Model(inputs, outputs)
     for folded, original in zip(fold_paddings(network)(images), network(images), strict=True):
         np.testing.assert_allclose(folded, original, atol=1e-6)
+
+
+def test_a_frozen_mobilenet_only_convolves():
+    """Nothing of its batch normalisation, its padding or its variables is left."""
+    backbone = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None)
+    network = keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)])
+    operations = {node.op for node in freeze(network, (32, 32)).graph_def.node}
+    assert {"Conv2D", "DepthwiseConv2dNative"} < operations
+    assert not {name for name in operations if "Norm" in name or "Pad" in name or "Rsqrt" in name or "Var" in name}
