@@ -32,7 +32,7 @@ class FrozenNetwork:
 
 
 def freeze(network: Any, size: tuple[int, int]) -> FrozenNetwork:
-    """Turn a Keras network and the scaling in front of it into constants.
+    """Turn a Keras network and the scaling in front of it into constants, with as few operations as it can do with.
 
     Parameters
     ----------
@@ -41,11 +41,15 @@ def freeze(network: Any, size: tuple[int, int]) -> FrozenNetwork:
     size
         Height and width, in pixels.
     """
-    folded = fold_paddings(fold_batch_norms(network))
+    return to_constants(fold_paddings(fold_batch_norms(network)), size)
+
+
+def to_constants(network: Any, size: tuple[int, int]) -> FrozenNetwork:
+    """Turn a Keras network, as it is, and the scaling in front of it into constants; see :func:`freeze`."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
     def score(pixels: preprocess.Tensor) -> preprocess.Tensor:
-        return folded(preprocess.scale(pixels), training=False)
+        return network(preprocess.scale(pixels), training=False)
 
     constants = convert_variables_to_constants_v2(score.get_concrete_function())
     return FrozenNetwork(constants.graph.as_graph_def(), constants.inputs[0].name, constants.outputs[0].name)
