@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Blueprint, Response, after_this_request, request
+from flask import Blueprint, Request, Response, after_this_request
 
 from proxy import deadline
+from proxy.exchange import running_request
 from proxy.labels import Labelling, narrow
 from proxy.logs import note, note_photo
 from proxy.model_server import Scored, Target
@@ -42,8 +43,9 @@ def classify() -> Response:
     Of several photos, one that fails has its own ``error`` and the others still answer; if a
     single photo was sent, its problem is the answer.
     """
-    use, query = parts(), read_query(request)
-    photos, outcomes = _label(use, query, use.settings.max_photos)
+    use, asking = parts(), running_request()
+    query = read_query(asking)
+    photos, outcomes = _label(use, asking, query, use.settings.max_photos)
     if len(outcomes) == 1 and isinstance(outcomes[0], ProblemError):
         raise outcomes[0]
     answers = [_answer(use, photo, outcome, query) for photo, outcome in zip(photos, outcomes, strict=True)]
@@ -54,34 +56,34 @@ def classify() -> Response:
 @blueprint.post("/scorefile/", strict_slashes=False)
 def scorefile() -> dict[str, float]:
     """Score the one photo of a form, as the tutorial's service did: label to score, three decimals."""
-    _, (outcome,) = _label(parts(), ClassifyQuery(), max_photos=1)
+    _, (outcome,) = _label(parts(), running_request(), ClassifyQuery(), max_photos=1)
     if isinstance(outcome, ProblemError):
         raise outcome
     _, labelling = outcome
     return {label: round(score, 3) for label, score in labelling.scores.items()}
 
 
-def _label(use: Parts, query: ClassifyQuery, max_photos: int) -> tuple[list[Photo], list[Outcome]]:
-    """Read the photos of the request and label them; for a share of the requests, another version gets them later."""
-    expires = deadline.deadline_of(request.headers.get(deadline.HEADER), use.settings.timeout_seconds)
-    photos = use.reader.photos(request, max_photos)
+def _label(use: Parts, asking: Request, query: ClassifyQuery, max_photos: int) -> tuple[list[Photo], list[Outcome]]:
+    """Read the photos of a request and label them; for a share of the requests, another version gets them later."""
+    expires = deadline.deadline_of(asking.headers.get(deadline.HEADER), use.settings.timeout_seconds)
+    photos = use.reader.photos(asking, max_photos)
     contents = each(lambda photo: use.reader.content(photo, expires), photos)
-    asked, shadow_label = _asked(use, query)
+    asked, shadow_label = _asked(use, asking, query)
     with use.admission.admitted():
         outcomes = each(lambda content: use.scoring.label(content, asked, expires), contents)
     note(photos=len(photos), versions=[each[0].version for each in outcomes if not isinstance(each, ProblemError)])
     if shadow_label is not None:
         _shadow_later(use, contents, outcomes, shadow_label)
-    if use.sample is not None and choice.may_be_kept(request.headers):
+    if use.sample is not None and choice.may_be_kept(asking.headers):
         _sample_later(use.sample, contents, outcomes)
     return photos, outcomes
 
 
-def _asked(use: Parts, query: ClassifyQuery) -> tuple[Asked, str | None]:
+def _asked(use: Parts, asking: Request, query: ClassifyQuery) -> tuple[Asked, str | None]:
     """Return what is asked of the photos, and the label of the version that gets them as well, if any does."""
     if query.version is not None or query.label is not None:
         return Asked(Target(query.label, query.version), True), None
-    route = use.traffic.route(request.headers.get(KEY_HEADER))
+    route = use.traffic.route(asking.headers.get(KEY_HEADER))
     return Asked(Target(route.label), False), route.shadow_label
 
 

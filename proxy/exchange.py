@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, request, request_finished, request_started, request_tearing_down
+from flask import Flask, Request, Response, g, request, request_finished, request_started, request_tearing_down
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Routes that somebody asks every few seconds."""
@@ -22,6 +22,7 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 class Exchange:
     """A request that has its answer, or came to a defect without one."""
 
+    request: Request
     route: str | None
     """The rule that its path fits; None if there is none, or not for its method."""
     status: int
@@ -32,7 +33,7 @@ class Exchange:
     response: Response | None
 
 
-def watch(app: Flask, begin: Callable[[], None], end: Callable[[Exchange], None]) -> None:
+def watch(app: Flask, begin: Callable[[Request], None], end: Callable[[Exchange], None]) -> None:
     """Have ``begin`` and ``end`` called in the context of every request of ``app``, each once, however it goes."""
     if "exchange" not in app.extensions:
         app.extensions["exchange"] = []
@@ -42,16 +43,23 @@ def watch(app: Flask, begin: Callable[[], None], end: Callable[[Exchange], None]
     app.extensions["exchange"].append((begin, end))
 
 
-def route_of_request() -> str | None:
-    """Return the route of the running request, as :class:`Exchange` has it."""
-    rule = request.url_rule
+def running_request() -> Request:
+    """Return the running request itself; Flask's ``request`` looks it up again at each use."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
+def route_of(asked: Request) -> str | None:
+    """Return the route of a request, as :class:`Exchange` has it."""
+    rule = asked.url_rule
     return None if rule is None else rule.rule
 
 
 def _begin(app: Flask, **_: Any) -> None:
-    g.exchange_begun = time.perf_counter()
+    asked = running_request()
+    g.exchange = asked, time.perf_counter()
     for begin, _ in app.extensions["exchange"]:
-        begin()
+        begin(asked)
 
 
 def _see(_: Flask, response: Response, **__: Any) -> None:
@@ -59,12 +67,12 @@ def _see(_: Flask, response: Response, **__: Any) -> None:
 
 
 def _end(app: Flask, **_: Any) -> None:
-    begun: float | None = g.pop("exchange_begun", None)
-    if begun is None:
+    asked, begun = g.pop("exchange", (None, 0.0))
+    if asked is None:
         return
+    seconds = time.perf_counter() - begun
     response: Response | None = g.get("exchange_response")
     status = HTTPStatus.INTERNAL_SERVER_ERROR if response is None else response.status_code
-    seconds = time.perf_counter() - begun
-    exchange = Exchange(route_of_request(), int(status), g.get("problem_name"), seconds, response)
+    exchange = Exchange(asked, route_of(asked), int(status), g.get("problem_name"), seconds, response)
     for _, end in reversed(app.extensions["exchange"]):
         end(exchange)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Request, Response, current_app
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -209,12 +209,12 @@ def register_figures(app: Flask, counted: Figures) -> None:
     """
     app.extensions["figures"] = counted
 
-    def begin() -> None:
-        if request.endpoint != _SCRAPE:
+    def begin(asked: Request) -> None:
+        if asked.endpoint != _SCRAPE:
             counted.request_begun()
 
     def end(exchange: Exchange) -> None:
-        if request.endpoint != _SCRAPE:
+        if exchange.request.endpoint != _SCRAPE:
             counted.request_over()
         counted.request_answered(exchange.route or UNKNOWN, exchange.status, exchange.seconds)
         if exchange.problem is not None:

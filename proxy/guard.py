@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask, Request, Response, after_this_request, request
+from flask import Flask, Request, Response, after_this_request
 
+from proxy.exchange import running_request
 from proxy.keys import Keys, require_key
 from proxy.logs import note
 from proxy.settings import Settings
@@ -21,6 +22,10 @@ class Guard:
 
             check_workers(settings.rate_limit, settings.rate_limit_storage, settings.workers)
             self._rates = Rates(settings.rate_limit, settings.rate_limit_storage)
+
+    def asks(self) -> bool:
+        """Tell whether there is anything that a request could lack."""
+        return self._keys is not None or self._rates is not None
 
     def let_in(self, asking: Request) -> dict[str, str]:
         """Let a request in; returns the headers that tell its caller what is left.
@@ -40,11 +45,14 @@ class Guard:
 
 
 def register_guard(app: Flask, guard: Guard, endpoints: frozenset[str]) -> None:
-    """Ask ``guard`` before each request of some endpoints of ``app``."""
+    """Ask ``guard`` before each request of some endpoints of ``app``, unless it lets in everybody."""
+    if not guard.asks():
+        return
 
     @app.before_request
     def ask() -> None:
-        if request.endpoint in endpoints and (told := guard.let_in(request)):
+        asking = running_request()
+        if asking.endpoint in endpoints and (told := guard.let_in(asking)):
 
             @after_this_request
             def tell(response: Response) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Literal
 
 Source = Literal["model", "setting", "index"]
@@ -20,6 +21,11 @@ class Description:
     thresholds: tuple[float, ...]
     source: Source = "model"
     """Who named the labels: the version's ``describe`` signature, the proxy's setting, or nobody."""
+
+    @cached_property
+    def thresholds_by_label(self) -> dict[str, float]:
+        """Where the score of each label is cut; nobody changes it."""
+        return dict(zip(self.labels, self.thresholds, strict=True))
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def label_scores(description: Description, scores: Sequence[float]) -> Labelling
         If there are more or fewer scores than labels.
     """
     named = {label: round(score, 6) for label, score in zip(description.labels, scores, strict=True)}
-    thresholds = dict(zip(description.labels, description.thresholds, strict=True))
+    thresholds = description.thresholds_by_label
     top_index = max(range(len(scores)), key=scores.__getitem__)
     return Labelling(
         scores=named,
@@ -75,6 +81,8 @@ def narrow(labelling: Labelling, threshold: float | None, top: int | None) -> La
     top
         Keeps the so many highest scores only, the surest first.
     """
+    if threshold is None and top is None:
+        return labelling
     scores, labels = labelling.scores, labelling.labels
     if threshold is not None:
         labels = [label for label in _surest_first(scores) if scores[label] >= threshold]

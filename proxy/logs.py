@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from flask import Flask, g, request
+from flask import Flask, g
 from gunicorn.glogging import Logger
 from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
@@ -144,7 +144,7 @@ def register_request_log(app: Flask, log_photos: bool) -> None:
         else:
             exchange.response.call_on_close(write)
 
-    watch(app, lambda: None, end)
+    watch(app, lambda _: None, end)
 
 
 def _write(level: int, line: dict[str, Any]) -> None:
@@ -153,15 +153,16 @@ def _write(level: int, line: dict[str, Any]) -> None:
 
 
 def _line(exchange: Exchange, log_photos: bool) -> dict[str, Any]:
+    asked = exchange.request
     line = {
         "logger": __name__,
         "request_id": current_request_id(),
-        "method": request.method,
+        "method": asked.method,
         "route": exchange.route,
-        "path": request.path[:MAX_PATH_CHARACTERS],
+        "path": asked.path[:MAX_PATH_CHARACTERS],
         "status": exchange.status,
         "duration_ms": round(1000 * exchange.seconds, 1),
-        "bytes_in": request.content_length,
+        "bytes_in": asked.content_length,
         "problem": exchange.problem,
         **_noted(),
     }

@@ -20,6 +20,7 @@ from proxy.labels import Description, Labelling, describe_unnamed, label_scores
 from proxy.problems import MODEL_NOT_SERVED, OVERLOADED, VERSION_UNKNOWN, ProblemError, problem
 from scenery import contract, wire
 from scenery.refusals import refusal_in
+from scenery.wire.long_string import with_string
 
 REMEMBERED_SECONDS = 5.0
 """A version never changes, but somebody may put another model under its number."""
@@ -28,7 +29,6 @@ Metadata = tuple[tuple[str, str], ...]
 
 _NO_VERSION = "Unrecognized servable version label"
 _NO_SIGNATURE = re.compile(r"^Serving signature (key|name)\b.*not found")
-_DT_STRING = wire.enum_values("tensorflow.DataType")["DT_STRING"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,6 @@ class ModelServer:
         self._watch = watch
         self._predict = channel.unary_unary(
             f"/{wire.PREDICTION_SERVICE}/Predict",
-            request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=wire.PredictResponse.FromString,
         )
         self._descriptions: dict[int, tuple[float, Description | None]] = {}
@@ -90,13 +89,10 @@ class ModelServer:
         ProblemError
             If the model refused the photo or the model server could not answer in time.
         """
-        request = self._request(contract.SIGNATURE_CLASSIFY, target)
-        tensor = request.inputs[contract.INPUT_IMAGE_BYTES]
-        tensor.dtype = _DT_STRING
-        tensor.tensor_shape.dim.add(size=1)
-        tensor.string_val.append(photo)
+        signature = contract.SIGNATURE_CLASSIFY
+        content = with_string(self._request(signature, target), contract.INPUT_IMAGE_BYTES, photo)
         begun = time.monotonic()
-        response = self._call(request, deadline)
+        response = self._call(signature, content, deadline)
         seconds = time.monotonic() - begun
         version = response.model_spec.version.value
         with _readable(version):
@@ -142,10 +138,11 @@ class ModelServer:
         return description
 
     def _ask_description(self, version: int, deadline: Deadline) -> Description | None:
-        request = self._request(contract.SIGNATURE_DESCRIBE, Target(version=version))
+        signature = contract.SIGNATURE_DESCRIBE
+        request = self._request(signature, Target(version=version))
         request.output_filter.extend((contract.OUTPUT_LABELS, contract.OUTPUT_THRESHOLDS))
         try:
-            outputs = self._call(request, deadline).outputs
+            outputs = self._call(signature, request.SerializeToString(), deadline).outputs
         except _NoSignatureError:
             return None
         with _readable(version):
@@ -170,8 +167,10 @@ class ModelServer:
         ProblemError
             If the version cannot be asked, or says what cannot be read.
         """
+        signature = contract.SIGNATURE_DESCRIBE
+        request = self._request(signature, target)
         try:
-            response = self._call(self._request(contract.SIGNATURE_DESCRIBE, target), deadline)
+            response = self._call(signature, request.SerializeToString(), deadline)
         except _NoSignatureError:
             return None
         version, outputs = response.model_spec.version.value, response.outputs
@@ -193,10 +192,10 @@ class ModelServer:
             request.model_spec.version.value = target.version
         return request
 
-    def _call(self, request: Any, deadline: Deadline) -> Any:
+    def _call(self, signature: str, content: bytes, deadline: Deadline) -> Any:
         try:
-            with self._watch("Predict", request.model_spec.signature_name):
-                return self._predict(request, timeout=deadline.seconds_left(), metadata=self._metadata())
+            with self._watch("Predict", signature):
+                return self._predict(content, timeout=deadline.seconds_left(), metadata=self._metadata())
         except grpc.RpcError as error:
             raise _problem(error.code(), error.details() or "", self.model_name) from error
 

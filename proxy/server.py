@@ -25,6 +25,7 @@ from proxy.sample.folder import prepare
 from proxy.settings import FIGURES_FOLDER, Settings, misspelt
 from proxy.tracing import names_collector
 from proxy.worker import Worker, malformed
+from scenery.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ def run(settings: Settings) -> None:
     ConfigurationError
         If a file or an address that a setting names cannot be used.
     """
+    keep_freed_memory()
     configure_logging(settings.log_level)
     for sentence in misspelt():
         log.warning(sentence)

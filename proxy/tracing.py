@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import grpc
-from flask import Flask, g, request
+from flask import Flask, Request, g
 
-from proxy.exchange import PROBES, Exchange, route_of_request, watch
+from proxy.exchange import PROBES, Exchange, route_of, watch
 from scenery import wire
 from scenery.errors import ConfigurationError
 
@@ -135,16 +135,16 @@ class _Traces:
         self._context = context
         self._propagator = tracecontext.TraceContextTextMapPropagator()
 
-    def begin(self) -> None:
-        """Begin the span of the running request, as part of the caller's trace if it has one; none for probes."""
-        route = route_of_request()
+    def begin(self, asked: Request) -> None:
+        """Begin the span of a request, as part of the caller's trace if it has one; none for probes."""
+        route = route_of(asked)
         if route in PROBES:
             return
-        caller = self._propagator.extract(request.headers, self._context.Context())
-        attributes = {"http.request.method": request.method, "url.scheme": request.scheme}
+        caller = self._propagator.extract(asked.headers, self._context.Context())
+        attributes = {"http.request.method": asked.method, "url.scheme": asked.scheme}
         if route is not None:
             attributes["http.route"] = route
-        name = "unknown" if route is None else f"{request.method} {route}"
+        name = "unknown" if route is None else f"{asked.method} {route}"
         span = self._tracer.start_span(name, caller, self._trace.SpanKind.SERVER, attributes)
         g.trace = span, self._context.attach(self._trace.set_span_in_context(span, caller))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -21,6 +23,9 @@ SILENCE_SECONDS = 10
 
 PAUSE_SECONDS = 1.0
 """How long nobody is let in after that has failed; a listener with somebody waiting would keep a core busy."""
+
+FOLLOWING_SECONDS = 0.05
+"""How long a thread that answered waits for the next request on the connection, while others have nothing to do."""
 
 _STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -34,6 +39,13 @@ class StalledError(Exception):
 
 
 class _Parser(RequestParser):  # type: ignore[misc]
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> Any:
+        """Throw away what is left of a body; where nothing is, without a change of the socket's timeout."""
+        reader = self.mesg.body.reader if self.mesg else None
+        if isinstance(reader, LengthReader) and not reader.length:
+            return True
+        return super().finish_body(deadline, max_bytes)
+
     def __next__(self) -> Any:
         try:
             return super().__next__()
@@ -90,10 +102,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().set_accept_enabled(False)
 
     def handle(self, conn: TConn) -> Any:
-        """Read a request and answer it, in a thread."""
+        """Read a request and answer it, in a thread, and those that follow it at once.
+
+        To give the connection back between two of them, and to be given it again, costs four changes of threads.
+        """
         if conn.parser is None:
             conn.parser = _Parser(self.cfg, conn.sock, conn.client)
-        return super().handle(conn)
+        kept = super().handle(conn)
+        while kept is True and self._has_threads_to_spare() and _is_followed(conn):
+            kept = super().handle(conn)
+        return kept
+
+    def _has_threads_to_spare(self) -> bool:
+        """Tell whether half of the threads have nothing to do, so that nobody waits for one that waits."""
+        held = self.nr_conns - len(self.keepalived_conns) - len(self.pending_conns)
+        return bool(self.alive and 2 * held <= self.cfg.threads)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer a request; whoever does not read the answer loses the connection."""
@@ -121,6 +144,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             util.write_nonblock(client, _answer(error))
         except OSError:
             self.log.debug("The client is gone")
+
+
+def _is_followed(conn: TConn) -> bool:
+    """Wait for the next request on a connection; tells whether there is more to read."""
+    if conn.parser.unreader.buf.getvalue():
+        return True
+    poll = select.poll()
+    poll.register(conn.sock, select.POLLIN)
+    return bool(poll.poll(FOLLOWING_SECONDS * 1000))
 
 
 def _hang_up(client: socket.socket) -> None:

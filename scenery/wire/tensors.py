@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenery import wire
+from scenery.wire.long_string import varint
 
 Array = npt.NDArray[Any]
 
@@ -167,14 +168,8 @@ def _field_values(flat: Array) -> Any:
 
 def _strings_to_content(array: Array) -> bytes:
     """Write the length of every string as a varint, then their bytes (``port::EncodeStringList``)."""
-    lengths = bytearray()
-    for value in array.flat:
-        left = len(value)
-        while left > 0x7F:
-            lengths.append(left & 0x7F | 0x80)
-            left >>= 7
-        lengths.append(left)
-    return bytes(lengths) + b"".join(array.flat)
+    lengths = [varint(len(value)) for value in array.flat]
+    return b"".join([*lengths, *array.flat])
 
 
 def _strings_from_content(content: bytes, count: int) -> Array:

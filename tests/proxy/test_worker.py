@@ -18,13 +18,14 @@ from pathlib import Path
 import pytest
 
 from proxy.problems import status_name
-from proxy.worker import PAUSE_SECONDS, SILENCE_SECONDS
+from proxy.worker import FOLLOWING_SECONDS, PAUSE_SECONDS, SILENCE_SECONDS
 from tests.processes import ROOT, Proxy, free_ports, http, proxy, running, wait_until
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 PAGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 UPLOAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 LARGE = UPLOAD + b"Content-Length: 20000000\r\n\r\n"
+FOLLOWING = 100
 CHUNKED = UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -158,6 +159,47 @@ def test_nothing_else_is_opened(tmp_path, monkeypatch):
     (port,) = free_ports(1)
     with proxy(tmp_path, f"127.0.0.1:{port}") as plain:
         assert [each for each in tmp_path.rglob("*") if each != plain.log] == []
+
+
+def switches_of(process: int) -> int:
+    """Return how often a process's first thread, which waits for whoever is to be answered next, was woken."""
+    status = Path(f"/proc/{process}/task/{process}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def test_requests_that_follow_one_another_stay_in_their_thread(alone):
+    """A connection is not given back between two of them: that would wake the first thread twice for each."""
+    with connect(alone, HEALTH) as busy:
+        assert read(busy)[0] == 200
+        before = switches_of(worker_of(alone))
+        for _ in range(FOLLOWING):
+            busy.sendall(HEALTH)
+            assert read(busy)[0] == 200
+        assert switches_of(worker_of(alone)) - before < FOLLOWING / 2
+
+
+def test_nobody_waits_for_a_thread_that_waits(alone):
+    """With more connections than threads, all of which ask again and again, everybody has an answer soon."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(alone, b"")) for _ in range(6)]
+        began = time.monotonic()
+        for _ in range(10):
+            for each in clients:
+                each.sendall(HEALTH)
+            assert {read(each)[0] for each in clients} == {200}
+        assert time.monotonic() - began < 60 * FOLLOWING_SECONDS
+
+
+def test_two_requests_in_one_piece_are_answered_at_once(alone):
+    """The second one is there already: no thread waits for it."""
+    with connect(alone, b"") as connection:
+        began = time.monotonic()
+        for _ in range(20):
+            connection.sendall(2 * HEALTH)
+            answered = b""
+            while answered.count(b"HTTP/1.1 200") < 2 or not answered.endswith(b"}\n"):
+                answered += connection.recv(65536)
+        assert time.monotonic() - began < 20 * FOLLOWING_SECONDS
 
 
 MISSING = """
