@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scenery import contract
 from scenery.errors import ExportError
+from scenery.lite import FILE_NAME as LITE_FILE
 
 FILE_NAME = "model_card.md"
 """In a run folder."""
@@ -36,9 +37,17 @@ def read_card(path: Path) -> str | None:
         raise ExportError(f"{path} must be text in UTF-8. Save it again. {error}") from error
 
 
-def with_version(card: str, model_name: str, number: int) -> str:
-    """Return a card that says below its heading which version it is of; only export knows the number."""
+def with_version(card: str, model_name: str, number: int, lite: str | None = None) -> str:
+    """Return a card that says below its heading which version it is of; only export knows the number.
+
+    Parameters
+    ----------
+    lite
+        The precision of its ``model.tflite``; None if it has none.
+    """
     line = f"Version {number} of the model `{model_name}`."
+    if lite is not None:
+        line += f" Its `{LITE_FILE}` computes in {lite}."
     heading, _, rest = card.lstrip().partition("\n")
     if heading.startswith("# "):
         return f"{heading}\n\n{line}\n\n{rest.lstrip()}"

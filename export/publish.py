@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.export import write_version
+from export.export import Lite, write_version
 from export.gate.gate import Gate, report, write_report
 from export.gate.verdict import Verdict
 from export.trained_run import read_run
@@ -38,7 +38,12 @@ class Published:
 
 
 def publish(
-    source: Path, model_dir: Path, gate: Gate, config_file: Path, max_pixels: int = contract.MAX_PIXELS
+    source: Path,
+    model_dir: Path,
+    gate: Gate,
+    config_file: Path,
+    max_pixels: int = contract.MAX_PIXELS,
+    lite: Lite | None = None,
 ) -> Published:
     """Write a candidate beside the versions, judge it there, and rename it to the next number if it passes.
 
@@ -52,6 +57,8 @@ def publish(
         The folder of the model's versions.
     config_file
         ``serving.config``, which tells what serves; without the file the highest version does.
+    lite
+        For a run: the ``model.tflite`` that is wanted.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def publish(
     serving = list(_serving(model_dir, entry))
     with versions.staged_version(model_dir) as folder:
         number = versions.next_version(model_dir)
-        _write_candidate(source, folder, model_dir.name, number, max_pixels)
+        _write_candidate(source, folder, model_dir.name, number, max_pixels, lite)
         verdicts = gate.judge(folder, serving)
         told = report(gate, source.resolve().name, verdicts)
         if any(each.stops for each in verdicts):
@@ -78,9 +85,13 @@ def publish(
         return Published(versions.publish(folder), verdicts, told, waits)
 
 
-def _write_candidate(source: Path, folder: Path, model_name: str, number: int, max_pixels: int) -> None:
+def _write_candidate(
+    source: Path, folder: Path, model_name: str, number: int, max_pixels: int, lite: Lite | None
+) -> None:
     if (source / "run.json").is_file():
-        write_version(read_run(source), folder, model_name, number, max_pixels)
+        write_version(read_run(source), folder, model_name, number, max_pixels, lite)
+    elif lite is not None:
+        raise ExportError(f"{source} is no run, and only the network of a run has another precision. Name its run.")
     elif (source / "saved_model.pb").is_file():
         _copy(source, folder)
     else:

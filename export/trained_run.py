@@ -16,6 +16,7 @@ from scenery.errors import ExportError
 class TrainedRun:
     """What ``run.json`` says, and the golden photos beside it."""
 
+    folder: Path
     model_path: Path
     labels: list[str]
     thresholds: list[float]
@@ -42,6 +43,7 @@ def read_run(folder: Path) -> TrainedRun:
         run = json.loads((folder / "run.json").read_text())
         height, width = run["size"]
         trained = TrainedRun(
+            folder=folder,
             model_path=folder / _plain_name(run["model_path"]),
             labels=run["labels"],
             thresholds=run["thresholds"],

@@ -15,7 +15,7 @@ from typing import Any
 from scenery import contract
 
 PROGRAM = "scenery-model-server"
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class FlagError(ValueError):
@@ -81,7 +81,7 @@ FLAGS = (
     Flag("port", "port", contract.GRPC_PORT, "TCP port for gRPC; 0 if --grpc_socket_path is given instead."),
     Flag("grpc_socket_path", "string", "", "Unix socket for gRPC, besides the port."),
     Flag("rest_api_port", "port", 0, "TCP port for REST, another than --port; 0 switches REST off."),
-    Flag("rest_api_num_threads", "int32", 4 * _CORES, "REST requests handled at a time."),
+    Flag("rest_api_num_threads", "int32", 4 * CORES, "REST requests handled at a time."),
     Flag("rest_api_timeout_in_ms", "int32", 30000, "After how long a REST request is given up."),
     Flag("rest_api_enable_cors_support", "bool", False, "Let web pages of any origin call the REST API."),
     Flag("enable_batching", "bool", False, "Merge requests that come at a time into one run of the model."),
@@ -133,7 +133,7 @@ FLAGS = (
     Flag("per_process_gpu_memory_fraction", "float", 0.0, "Share of a GPU's memory to take."),
     Flag("saved_model_tags", "string", "serve", "Tags of the meta graph to load, with commas between."),
     Flag("grpc_channel_arguments", "string", "", "gRPC channel arguments, such as grpc.max_connection_age_ms=2000,..."),
-    Flag("grpc_max_threads", "int32", 4 * _CORES, "gRPC requests handled at a time; more are refused."),
+    Flag("grpc_max_threads", "int32", 4 * CORES, "gRPC requests handled at a time; more are refused."),
     Flag("enable_model_warmup", "bool", True, "Replay a version's warmup requests before it serves."),
     Flag("num_request_iterations_for_warmup", "int32", 0, "How often each warmup request is replayed; 0: once."),
     Flag("version", "bool", False, "Print versions and exit."),
@@ -141,9 +141,14 @@ FLAGS = (
     Flag(
         "remove_unused_fields_from_bundle_metagraph", "bool", True, "Keep the signatures only in memory.", ignored=True
     ),
-    Flag("prefer_tflite_model", "bool", False, "Serve model.tflite instead of the SavedModel.", ignored=True),
-    Flag("num_tflite_pools", "int32", 2, "Pools of TFLite interpreters.", ignored=True),
-    Flag("num_tflite_interpreters_per_pool", "int32", 1, "TFLite interpreters of a pool.", ignored=True),
+    Flag(
+        "prefer_tflite_model",
+        "bool",
+        False,
+        "Where a version has a model.tflite, let LiteRT compute what is in it, and TensorFlow the rest.",
+    ),
+    Flag("num_tflite_pools", "int32", 0, "Pools of interpreters for each model.tflite; 0: as many as cores."),
+    Flag("num_tflite_interpreters_per_pool", "int32", 1, "Interpreters of a pool: each runs one call at a time."),
     Flag("enable_signature_method_name_check", "bool", False, "Require the method name of Classify's and Regress's."),
     Flag("xla_cpu_compilation_enabled", "bool", False, "Compile for the CPU with XLA.", ignored=True),
     Flag("xla_gpu_compilation_enabled", "bool", False, "Compile for the GPU with XLA.", ignored=True),

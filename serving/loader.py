@@ -10,6 +10,7 @@ from time import perf_counter
 from scenery import wire
 from serving.batching import BatchingOptions, BatchingSession, BatchObservation
 from serving.errors import ServingError, not_found
+from serving.lite import LiteSession, has_lite
 from serving.metrics import ServerMetrics
 from serving.saved_model import SavedModel, SessionOptions
 from serving.text_proto import read_text_proto
@@ -29,6 +30,8 @@ class LoaderOptions:
     """None: every request is a run of its own."""
     batching_by_model: bool = False
     """Whether only those versions are batched that bring ``batching_params.pbtxt``, and by these parameters."""
+    lite_interpreters: int | None = None
+    """How many calls of a version's ``model.tflite`` run at a time; None: the SavedModel alone is served."""
     warm_up: bool = True
     warmup_iterations: int = 1
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
@@ -48,7 +51,8 @@ class Loader:
         Raises
         ------
         ServingError
-            If the folder holds no complete SavedModel, or a warmup request fails.
+            If the folder holds no complete SavedModel or a ``model.tflite`` that is not of it, or a warmup
+            request fails.
         """
         started, status = perf_counter(), "OK"
         try:
@@ -64,6 +68,9 @@ class Loader:
         batching = self._batching()
         model = SavedModel(self.path, self._options.session)
         try:
+            interpreters = self._options.lite_interpreters
+            if interpreters is not None and has_lite(self.path):
+                model.runner = LiteSession(model.runner, self.path, model.signatures, interpreters)
             if batching is not None:
                 observe = partial(_observe_batch, self._options.metrics, self.model_name)
                 model.runner = BatchingSession(model.runner, batching, observe)

@@ -13,8 +13,9 @@ from serving.batching import BatchingOptions
 from serving.core import CoreOptions, ServerCore
 from serving.data_plane import DataPlane
 from serving.errors import ServingError, invalid_argument
-from serving.flags import CommandLine
+from serving.flags import CORES, CommandLine
 from serving.grpc_wire import GrpcOptions, GrpcServer
+from serving.lite import check_runtime
 from serving.loader import Loader, LoaderOptions
 from serving.manager import LoadRetries, Manager
 from serving.metrics import ServerMetrics
@@ -106,6 +107,8 @@ def _check(flags: CommandLine) -> None:
         raise invalid_argument(
             "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
         )
+    if flags.prefer_tflite_model:
+        check_runtime()
 
 
 def _core_options(flags: CommandLine) -> CoreOptions:
@@ -167,11 +170,20 @@ def _loader_factory(flags: CommandLine, metrics: ServerMetrics) -> Callable[[str
         SessionOptions(tuple(flags.saved_model_tags.split(",")), _session_config(flags)),
         batching,
         flags.enable_per_model_batching_parameters,
+        _lite_interpreters(flags),
         flags.enable_model_warmup,
         max(1, flags.num_request_iterations_for_warmup),
         metrics,
     )
     return lambda name, path: Loader(name, path, options)
+
+
+def _lite_interpreters(flags: CommandLine) -> int | None:
+    if not flags.prefer_tflite_model:
+        return None
+    pools: int = flags.num_tflite_pools or CORES
+    in_each: int = flags.num_tflite_interpreters_per_pool
+    return max(1, pools * in_each)
 
 
 def _session_config(flags: CommandLine) -> wire.ConfigProto:

@@ -16,14 +16,17 @@ from export.gate.answers import TOLERANCE, check_describe, check_golden, check_w
 from export.gate.evaluation import Evaluation, read_evaluation
 from export.gate.latency import RATIO, check_latency
 from export.gate.operations import operations_of, read_saved_model, refused_operations
+from export.gate.precision import MARGIN as PRECISION_MARGIN
+from export.gate.precision import check_precision, has_lite
 from export.gate.quality import MARGIN, Serving, check_quality
 from export.gate.verdict import CHECKS, Finding, Verdict, judge, not_run
 from scenery import contract
 from scenery.errors import ExportError, VersionError
+from scenery.lite import FILE_NAME as LITE_FILE
 from scenery.loaded import LoadedVersion
 from scenery.manifest import verify_manifest
 
-_PARTS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra")
+_PARTS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra", LITE_FILE)
 """What a version's folder may hold; some runtimes would load other things from it, compiled code among them."""
 _TOLD = 3
 _LATENCY_PHOTOS = 20
@@ -37,6 +40,7 @@ class Gate:
     """A CSV; see :func:`export.gate.evaluation.read_evaluation`."""
     photos: Path | None = None
     quality_margin: float = MARGIN
+    precision_margin: float = PRECISION_MARGIN
     latency_ratio: float = RATIO
     forced: frozenset[str] = frozenset()
     """Checks whose refusal is overruled."""
@@ -88,6 +92,7 @@ class Gate:
             check("golden", lambda: check_golden(candidate))
             check("describe", lambda: check_describe(candidate))
             check("warmup", lambda: check_warmup(candidate))
+            check("precision", lambda: self.check_precision(candidate))
             check("quality", lambda: self._check_quality(candidate, baseline()))
             check("latency", lambda: self._check_latency(candidate, baseline()))
         return verdicts
@@ -96,6 +101,12 @@ class Gate:
     def evaluation_set(self) -> Evaluation:
         """The photos to judge by, read once; raises :class:`ExportError` if they cannot be read."""
         return read_evaluation(self.evaluation, self.photos)
+
+    def check_precision(self, candidate: LoadedVersion) -> Finding:
+        """Compare a version's ``model.tflite``, if it has one, with its SavedModel; raises as the check does."""
+        if not has_lite(candidate):
+            return Finding(True, f"it has no {LITE_FILE}")
+        return check_precision(candidate, self.evaluation_set, self.precision_margin)
 
     def _check_quality(self, candidate: LoadedVersion, baseline: Serving | None) -> Finding:
         return check_quality(candidate, baseline, self.evaluation_set, self.quality_margin)
@@ -149,6 +160,7 @@ def report(gate: Gate, source: str, verdicts: list[Verdict]) -> Mapping[str, Any
         "limits": {
             "golden_tolerance": TOLERANCE,
             "quality_margin": gate.quality_margin,
+            "precision_margin": gate.precision_margin,
             "latency_ratio": gate.latency_ratio,
         },
         "checks": [vars(each) for each in verdicts],

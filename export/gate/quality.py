@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from export.gate.evaluation import Evaluation
 from export.gate.verdict import Finding
 from scenery.errors import ExportError
-from scenery.loaded import LoadedVersion
+from scenery.loaded import Floats, LoadedVersion
 
 MARGIN = 0.05
 """With about twenty positives a label, one photo moves its F1 by 0.02 to 0.03."""
@@ -75,17 +75,7 @@ def measure(loaded: LoadedVersion, evaluation: Evaluation) -> Figures:
     """
     description = loaded.describe()
     targets = evaluation.targets(description.labels)
-    unseen = [label for label, column in zip(description.labels, targets.T, strict=True) if not column.any()]
-    if unseen:
-        raise ExportError(f"No photo of {evaluation.table} has the label {unseen[0]!r}. Add some, to judge it by.")
-    with click.progressbar(
-        evaluation.photos, label=f"scoring by {loaded.folder.name}", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as photos:
-        scores = np.array([loaded.classify(photo.read_bytes()) for photo in photos])
-    if scores.shape != targets.shape:
-        raise ExportError(f"It gives a photo {scores.shape[1:]} scores and names {len(description.labels)} labels.")
-    if not np.isfinite(scores).all():
-        raise ExportError("It gives photos scores that are no numbers.")
+    scores = score_photos(loaded, evaluation)
     given = scores >= np.array(description.thresholds, np.float32)
     return {
         label: {
@@ -94,6 +84,24 @@ def measure(loaded: LoadedVersion, evaluation: Evaluation) -> Figures:
         }
         for place, label in enumerate(description.labels)
     }
+
+
+def score_photos(loaded: LoadedVersion, evaluation: Evaluation) -> Floats:
+    """Return a version's scores, float32 [photos, labels]; raises as :func:`measure` does."""
+    labels = loaded.describe().labels
+    targets = evaluation.targets(labels)
+    unseen = [label for label, column in zip(labels, targets.T, strict=True) if not column.any()]
+    if unseen:
+        raise ExportError(f"No photo of {evaluation.table} has the label {unseen[0]!r}. Add some, to judge it by.")
+    with click.progressbar(
+        evaluation.photos, label=f"scoring by {loaded.folder.name}", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as photos:
+        scores = np.array([loaded.classify(photo.read_bytes()) for photo in photos])
+    if scores.shape != targets.shape:
+        raise ExportError(f"It gives a photo {scores.shape[1:]} scores and names {len(labels)} labels.")
+    if not np.isfinite(scores).all():
+        raise ExportError("It gives photos scores that are no numbers.")
+    return scores
 
 
 def _worse(ours: Figures, theirs: Figures, margin: float) -> list[str]:

@@ -10,7 +10,7 @@ from scenery.errors import ExportError, VersionError
 
 Outcome = Literal["passed", "refused", "forced", "not run"]
 
-CHECKS = ("operations", "manifest", "golden", "describe", "warmup", "quality", "latency")
+CHECKS = ("operations", "manifest", "golden", "describe", "warmup", "precision", "quality", "latency")
 """In the order in which they are made."""
 
 

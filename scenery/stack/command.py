@@ -37,6 +37,10 @@ SAMPLE_PHOTO = Path("examples/sample.jpg")
 @click.option(
     "--log-to-console", is_flag=True, help="Write the logs to standard error instead, as containers want them."
 )
+@click.option(
+    "--prefer-tflite-model", is_flag=True,
+    help="Let LiteRT run the networks of versions that were exported with --precision.",
+)  # fmt: skip
 def serve(
     server: ServerKind,
     host: str,
@@ -47,6 +51,7 @@ def serve(
     models_dir: Path,
     run_dir: Path | None,
     log_to_console: bool,
+    prefer_tflite_model: bool,
 ) -> None:
     """Run a model server and the proxy on this machine.
 
@@ -59,7 +64,9 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    options = StackOptions(server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir, log_to_console)
+    options = StackOptions(
+        server, host, port, grpc_port, rest_port, config_file, models_dir, run_dir, log_to_console, prefer_tflite_model
+    )
     place = "follow" if log_to_console else f"are in {run_dir}/"
     click.echo(f"Starting the {server} model server and the proxy; logs {place} …")
     with running_stack(options, stop) as stack:

@@ -56,6 +56,8 @@ class StackOptions:
     """Where logs go, and the localized configuration."""
     log_to_console: bool = False
     """Logs go to standard error instead, as containers want them."""
+    prefer_tflite_model: bool = False
+    """Whether a version's ``model.tflite`` is served where it has one."""
 
     @property
     def address(self) -> str:
@@ -140,7 +142,13 @@ def server_command(options: StackOptions, config_file: Path) -> list[str]:
     if monitoring.is_file():
         flags.append(f"--monitoring_config_file={monitoring.resolve()}")
     if options.server == "embedded":
-        return [sys.executable, "-m", "serving.main", *flags]
+        lite = ["--prefer_tflite_model=true"] if options.prefer_tflite_model else []
+        return [sys.executable, "-m", "serving.main", *flags, *lite]
+    if options.prefer_tflite_model:
+        raise StackError(
+            "TensorFlow Serving would answer no photo with --prefer-tflite-model: it runs model.tflite alone, which "
+            "does not decode. Leave the option out, or use --server embedded."
+        )
     binary = shutil.which("tensorflow_model_server")
     if binary is None:
         raise StackError(

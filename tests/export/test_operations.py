@@ -79,7 +79,7 @@ def test_the_shipped_model_may_be_published():
     """What Scenery exports holds nothing but listed operations."""
     shipped = read_saved_model(SHIPPED)
     assert refused_operations(shipped) == []
-    assert operations_of(shipped) == 1663
+    assert operations_of(shipped) == 1655
 
 
 def test_an_export_of_keras_may_be_published(tmp_path):

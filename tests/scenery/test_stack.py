@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scenery.errors import ConfigurationError
+from scenery.errors import ConfigurationError, StackError
 from scenery.stack.local_config import localize, model_names
+from scenery.stack.supervisor import ServerKind, StackOptions, server_command
 from tests.processes import ROOT
 
 
@@ -34,3 +35,15 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path, content: str | No
         config.write_text(content)
     with pytest.raises(ConfigurationError, match=r"some\.config"):
         localize(config, tmp_path)
+
+
+def stack(server: ServerKind) -> StackOptions:
+    paths = (ROOT / "serving.config", Path("models"), Path("runs"))
+    return StackOptions(server, "127.0.0.1", 1, 2, 3, *paths, prefer_tflite_model=True)
+
+
+def test_litert_is_for_the_embedded_server():
+    """Only it decodes beside a ``model.tflite``; with the other no photo would be answered."""
+    assert "--prefer_tflite_model=true" in server_command(stack("embedded"), Path("x"))
+    with pytest.raises(StackError, match="--server embedded"):
+        server_command(stack("tensorflow"), Path("x"))
