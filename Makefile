@@ -97,12 +97,8 @@ train: $(VENV)/for-development ## Train the shipped model again, from the shippe
 conformance: $(VENV)/for-development ## Play the answers recorded from tensorflow_model_server against the embedded server
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_FLAGS)
 
-bench: $(VENV)/for-development ## Measure the model server and the proxy against the model itself (twenty minutes)
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.throughput
-	$(BIN)/python -m benchmarks.swap
-	$(BIN)/python -m benchmarks.rollout
-	$(BIN)/python -m benchmarks.proxy
+bench: $(VENV)/for-development ## Measure Scenery beside its peers, and write docs/performance.md (ten minutes)
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 clean: ## Remove the virtual environment, caches and runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info runs

@@ -22,9 +22,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.proxy import CLIENTS, Figures, Proxy, load, memory_mb, rate, running_proxy
+from benchmarks.clients import load, p99, rate
+from benchmarks.processes import cpu_seconds, family, memory_mb
+from benchmarks.proxy import CLIENTS, Figures, running_proxy
 from benchmarks.server import SHIPPED, Server, running_server
-from benchmarks.swap import p99
 from scenery import contract
 
 SHARES = (0.3, 0.5, 0.7, 0.8, 0.9)
@@ -56,15 +57,15 @@ def under_load(rounds: int) -> Figures:
     costs: list[float] = []
     seen: dict[str, list[float]] = {}
     with running_server() as server, running_proxy(server) as proxy:
-        load("sockets", proxy.address, MEMORY_SECONDS, "--clients", str(CLIENTS))  # warms up
+        load("sockets", proxy.address, "--clients", CLIENTS, "--seconds", MEMORY_SECONDS)  # warms up
         for _ in range(rounds):
-            before = cpu_seconds(proxy)
-            loaded = load("sockets", proxy.address, SECONDS, "--clients", str(CLIENTS))
-            costs.append((cpu_seconds(proxy) - before) / len(loaded["milliseconds"]) * 1e3)
+            before = cpu_seconds(family(proxy.process.pid))
+            loaded = load("sockets", proxy.address, "--clients", CLIENTS, "--seconds", SECONDS)
+            costs.append((cpu_seconds(family(proxy.process.pid)) - before) / len(loaded["milliseconds"]) * 1e3)
             peak = rate(loaded)
             peaks.append(peak)
             for share in SHARES:
-                given = load("sockets", proxy.address, SECONDS, "--per-second", str(share * peak))
+                given = load("sockets", proxy.address, "--per-second", share * peak, "--seconds", SECONDS)
                 name = f"at {share:.0%} of the peak"
                 seen.setdefault(f"{name}: median (ms)", []).append(statistics.median(given["milliseconds"]))
                 seen.setdefault(f"{name}: p99 (ms)", []).append(p99(given["milliseconds"]))
@@ -74,24 +75,16 @@ def under_load(rounds: int) -> Figures:
     return found | {name: statistics.median(each) for name, each in seen.items()}
 
 
-def cpu_seconds(proxy: Proxy) -> float:
-    """Return what a proxy's processes have computed so far."""
-    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in (proxy.process.pid, *proxy.workers())]
-    ticks = sum(int(field) for stat in stats for field in stat.rpartition(")")[2].split()[11:13])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def memory(_: int) -> Figures:
     """Serve one version after the other besides those before; returns resident sets in MB."""
     figures: Figures = {}
     for count in range(1, VERSIONS + 1):
         with serving_versions(count) as server, running_proxy(server) as proxy:
-            load("sockets", proxy.address, MEMORY_SECONDS, "--clients", str(CLIENTS))
+            load("sockets", proxy.address, "--clients", CLIENTS, "--seconds", MEMORY_SECONDS)
             for version in range(1, count + 1):
-                load("grpc", server.grpc, MEMORY_SECONDS, "--clients", str(CLIENTS), "--version", str(version))
+                load("grpc", server.grpc, "--clients", CLIENTS, "--version", version, "--seconds", MEMORY_SECONDS)
             figures[f"model server, versions: {count} (MB)"] = memory_mb(server.process.pid, "status", "VmRSS")
-            processes = (proxy.process.pid, *proxy.workers())
-            figures["proxy (MB)"] = sum(memory_mb(each, "smaps_rollup", "Pss") for each in processes)
+            figures["proxy (MB)"] = sum(map(memory_mb, family(proxy.process.pid)))
     return figures
 
 

@@ -25,7 +25,6 @@ import http.client
 import json
 import math
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -35,15 +34,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.clients import PHOTO, load, p99, rate
 from benchmarks.load import Send, over_bare_socket, over_grpc, over_proxy
+from benchmarks.processes import children, free_ports, memory_mb
 from benchmarks.server import START_SECONDS, Server, running_server
-from benchmarks.swap import p99
 
-PHOTO = Path("examples/photos/images/0546.jpg")
-"""27 KB, 400 pixels wide."""
 CLIENTS = 8
 CALLS = 1000
 """Of each contender in a round of ``added``, and of all clients before memory is read."""
@@ -115,21 +112,16 @@ def in_turns(calls: tuple[Send, ...], count: int) -> tuple[list[float], ...]:
 def throughput(server: Server, rounds: int) -> Figures:
     """Load both with eight clients, in turns; returns photos a second, and the proxy's share."""
     by_grpc, by_proxy = [], []
+    eight = ("--clients", CLIENTS, "--seconds", SECONDS)
     with running_proxy(server) as proxy:
         for _ in range(rounds):
-            by_grpc.append(rate(load("grpc", server.grpc, SECONDS)))
-            by_proxy.append(rate(load("proxy", proxy.address, SECONDS)))
+            by_grpc.append(rate(load("grpc", server.grpc, *eight)))
+            by_proxy.append(rate(load("proxy", proxy.address, *eight)))
     shares = [through / direct for through, direct in zip(by_proxy, by_grpc, strict=True)]
     return of_rounds("throughput, share of gRPC's", shares) | {
         "throughput by gRPC (photos/s)": statistics.median(by_grpc),
         "throughput by proxy (photos/s)": statistics.median(by_proxy),
     }
-
-
-def rate(result: dict[str, Any]) -> float:
-    """Return photos a second, none of which may have failed."""
-    assert not result["failed"], result["failures"]
-    return len(result["milliseconds"]) / float(result["seconds"])
 
 
 def start(server: Server, rounds: int) -> Figures:
@@ -150,27 +142,21 @@ def start(server: Server, rounds: int) -> Figures:
         (worker,) = proxy.workers()
         held = {
             "worker, resident (MB)": memory_mb(worker, "status", "VmRSS"),
-            "worker, its share of it (PSS, MB)": memory_mb(worker, "smaps_rollup", "Pss"),
+            "worker, its share of it (PSS, MB)": memory_mb(worker),
             "master, resident (MB)": memory_mb(proxy.process.pid, "status", "VmRSS"),
         }
     return of_rounds("start to first answer (s)", seconds) | held
-
-
-def memory_mb(pid: int, file: str, name: str) -> float:
-    """Return a line of ``/proc``, in MB of a million bytes."""
-    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024 / 1e6
 
 
 def overload(server: Server, rounds: int) -> Figures:
     """Find the peak, then begin three times as many requests, in turns."""
     seen: dict[str, list[float]] = {}
     with running_proxy(server) as proxy:
-        load("sockets", proxy.address, SECONDS, "--clients", str(CLIENTS))  # warms up
+        load("sockets", proxy.address, "--clients", CLIENTS, "--seconds", SECONDS)  # warms up
         for _ in range(rounds):
-            peak = load("sockets", proxy.address, PEAK_SECONDS, "--clients", str(CLIENTS))
+            peak = load("sockets", proxy.address, "--clients", CLIENTS, "--seconds", PEAK_SECONDS)
             per_second = OVERLOAD * peak["in_time"] / peak["seconds"]
-            flood = load("sockets", proxy.address, OVERLOAD_SECONDS, "--per-second", str(per_second))
+            flood = load("sockets", proxy.address, "--per-second", per_second, "--seconds", OVERLOAD_SECONDS)
             for name, value in against(peak, flood).items():
                 seen.setdefault(name, []).append(value)
     failed = seen.pop("failed")
@@ -213,14 +199,6 @@ def tail(milliseconds: list[float]) -> float:
     return p99(milliseconds) if len(milliseconds) > 1 else math.nan
 
 
-def load(wire_name: str, address: str, seconds: float, *flags: str) -> dict[str, Any]:
-    """Call from a process of its own; returns what :mod:`benchmarks.load` prints."""
-    command = [sys.executable, "-m", "benchmarks.load", wire_name, address, "--photo", str(PHOTO)]
-    command += ["--seconds", str(seconds), *(flags or ("--clients", str(CLIENTS)))]
-    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return result
-
-
 def of_rounds(name: str, values: list[float]) -> Figures:
     """Return the median of the rounds, and how far they lie apart."""
     return {name: statistics.median(values), f"{name}, lowest": min(values), f"{name}, highest": max(values)}
@@ -237,14 +215,13 @@ class Proxy:
 
     def workers(self) -> list[int]:
         """Return the processes that answer."""
-        pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children(self.process.pid)
 
 
 @contextmanager
 def running_proxy(server: Server) -> Iterator[Proxy]:
     """Run a proxy with its default settings in front of a server."""
-    port = _free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "scenery", "proxy", "--port", str(port), "--model-server", server.grpc]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCENERY_")}
     with tempfile.TemporaryFile() as log:
@@ -269,13 +246,6 @@ def _await_answer(address: str, process: subprocess.Popen[bytes], log: IO[bytes]
         if process.poll() is not None or time.monotonic() > deadline:
             log.seek(0)
             raise RuntimeError(f"The proxy does not answer. Its last words: {log.read()[-2000:].decode()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 FIGURES: dict[str, Callable[[Server, int], Figures]] = {

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
+from benchmarks.clients import Load, p99
 from benchmarks.server import Server, running_server
 
 CLIENTS = 8
@@ -49,11 +49,7 @@ def latency(server: Server, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         quiet = start_load(server, CLIENTS, SECONDS)
         steady.append(quiet.result())
-        busy = start_load(server, CLIENTS, SECONDS)
-        while busy.is_running():
-            server.drop(next(versions))
-            time.sleep(PAUSE_SECONDS)
-        swapping.append(busy.result())
+        swapping.append(while_dropping(start_load(server, CLIENTS, SECONDS), server.drop, versions))
     failed = sum(result["failed"] for result in (*steady, *swapping))
     before = statistics.median(p99(result["milliseconds"]) for result in steady)
     during = statistics.median(p99(result["milliseconds"]) for result in swapping)
@@ -75,7 +71,7 @@ def memory(server: Server, swaps: int) -> dict[str, float]:
             server.drop(version)
             resident.append(server.resident_mib())
     finally:
-        load.process.terminate()
+        load.stop()
     tenth = resident[min(9, len(resident) - 1)]
     return {
         "resident, 10th swap (MiB)": tenth,
@@ -84,33 +80,21 @@ def memory(server: Server, swaps: int) -> dict[str, float]:
     }
 
 
-class Load:
-    """Clients that are calling."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def is_running(self) -> bool:
-        """Return whether they still call."""
-        return self.process.poll() is None
-
-    def result(self) -> dict[str, Any]:
-        """Wait for their end; returns what :mod:`benchmarks.load` prints."""
-        output, _ = self.process.communicate()
-        result: dict[str, Any] = json.loads(output)
-        return result
+def while_dropping(busy: Load, drop: Callable[[int], object], versions: Iterator[int]) -> dict[str, Any]:
+    """Drop version after version in while clients call; returns what they saw."""
+    try:
+        while busy.is_running():
+            drop(next(versions))
+            time.sleep(PAUSE_SECONDS)
+    except BaseException:
+        busy.kill()
+        raise
+    return busy.result()
 
 
 def start_load(server: Server, clients: int, seconds: float) -> Load:
     """Begin to call the server over gRPC."""
-    command = [sys.executable, "-m", "benchmarks.load", "grpc", server.grpc]
-    command += ["--clients", str(clients), "--seconds", str(seconds)]
-    return Load(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-
-
-def p99(milliseconds: list[float]) -> float:
-    """Return the 99th percentile."""
-    return statistics.quantiles(milliseconds, n=100)[98]
+    return Load("grpc", server.grpc, "--clients", clients, "--seconds", seconds)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from export.gate.verdict import CHECKS
 from scenery import contract
@@ -49,8 +50,9 @@ _MAX_PIXELS = click.option(
 )  # fmt: skip
 _PRECISION = click.option(
     "--precision", type=click.Choice(["float32", "int8"]),
-    help="Write the network as model.tflite, too, in this precision: faster by model servers with "
-    "--prefer_tflite_model, nothing to the others. [default: the SavedModel alone]",
+    help="Write the network as model.tflite, too, in this precision: for the embedded model server's "
+    "--prefer_tflite_model; whether it is faster depends on the processor (ADR 22). "
+    "[default: the SavedModel alone]",
 )  # fmt: skip
 _CALIBRATION = click.option(
     "--calibration", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -79,6 +81,13 @@ def _lite(precision: Precision | None, calibration: Path | None) -> Lite | None:
     from export.export import Lite
 
     return Lite(precision, calibration)
+
+
+def _refuse_without_precision(context: click.Context) -> None:
+    """Refuse what only tells how a ``model.tflite`` is judged, where none is wanted."""
+    for name in ("precision_margin", "evaluation", "photos"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --precision.")
 
 
 @click.command()
@@ -114,6 +123,8 @@ def export(
     """
     prefer_onednn()
     lite = _lite(precision, calibration)
+    if lite is None:
+        _refuse_without_precision(click.get_current_context())
     from export import export as exporting
     from export.gate.gate import Gate
 

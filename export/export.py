@@ -92,19 +92,18 @@ def export(
         number = version or versions.next_version(model_dir)
         write_version(run, folder, model_dir.name, number, max_pixels, lite)
         difference = check_version(folder, run)
-        precision = None if lite is None or gate is None else _check_precision(folder, gate)
+        precision = None if lite is None or gate is None else _check_precision(folder, gate, lite)
         path = versions.publish(folder, number)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return Exported(path, number, size, difference, precision)
 
 
-def _check_precision(folder: Path, gate: Gate) -> Finding:
+def _check_precision(folder: Path, gate: Gate, lite: Lite) -> Finding:
     with LoadedVersion(folder) as loaded:
         finding = gate.check_precision(loaded)
     if not finding.fine:
-        raise ExportError(
-            f"{finding.detail}. Calibrate on other photos with --calibration, or allow more with --precision-margin."
-        )
+        cure = "Calibrate on other photos with --calibration, allow" if lite.precision == "int8" else "Allow"
+        raise ExportError(f"{finding.detail}. {cure} more with --precision-margin, or export without --precision.")
     return finding
 
 

@@ -72,7 +72,7 @@ def fold_paddings(network: Any) -> Any:
     """Return the same function as a network whose convolutions pad their input themselves.
 
     So they do where a layer of zeros stands before a convolution alone and adds what ``padding="same"`` would, as in
-    MobileNetV2 for inputs of even height and width.
+    MobileNetV2.
     """
     pads = {layer.name: pad for layer, pad in _padded(network)}
     gone = {pad.name for pad in pads.values()}
@@ -128,11 +128,25 @@ def _foldable(network: Any) -> Iterator[tuple[Any, Any]]:
 
 def _padded(network: Any) -> Iterator[tuple[Any, Any]]:
     """Find every layer of zeros whose only reader is a convolution that would add the same zeros, and that one."""
+    results = _results(network)
     for pad in _all_layers(network):
-        if isinstance(pad, keras.layers.ZeroPadding2D) and len(pad._outbound_nodes) == 1:
-            layer = pad._outbound_nodes[0].operation
-            if isinstance(layer, _CONVOLUTIONS) and layer.padding == "valid" and pad.padding == _same(layer, pad.input):
+        if not isinstance(pad, keras.layers.ZeroPadding2D) or not _is_called_once(pad) or id(pad.output) in results:
+            continue
+        readers = [node.operation for node in pad._outbound_nodes]
+        if len(readers) == 1 and isinstance(readers[0], _CONVOLUTIONS) and _is_called_once(readers[0]):
+            (layer,) = readers
+            if layer.padding == "valid" and pad.padding == _same(layer, pad.input):
                 yield layer, pad
+
+
+def _is_called_once(layer: Any) -> bool:
+    return len(layer._inbound_nodes) == 1
+
+
+def _results(network: Any) -> set[int]:
+    """Return the identities of what a network, and each that is nested in it, answers with."""
+    nested = (layer for layer in network.layers if isinstance(layer, keras.Model))
+    return {id(each) for each in network.outputs}.union(*map(_results, nested))
 
 
 def _same(convolution: Any, image: Any) -> tuple[tuple[int, int], ...] | None:

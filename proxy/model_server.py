@@ -138,9 +138,9 @@ class ModelServer:
         return description
 
     def _ask_description(self, version: int, deadline: Deadline) -> Description | None:
+        """Ask for all that the signature has, as a version's warmup did: for a part of it a Session would plan anew."""
         signature = contract.SIGNATURE_DESCRIBE
         request = self._request(signature, Target(version=version))
-        request.output_filter.extend((contract.OUTPUT_LABELS, contract.OUTPUT_THRESHOLDS))
         try:
             outputs = self._call(signature, request.SerializeToString(), deadline).outputs
         except _NoSignatureError:

@@ -46,3 +46,9 @@ class ScoringError(SceneryError):
 
 class StackError(SceneryError):
     """The model server or the proxy could not be started, or ended by itself."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of another library's error, without its full stop; never an empty one."""
+    text = str(getattr(error, "message", "") or error).strip()
+    return text.splitlines()[0].rstrip(".") if text else repr(error)

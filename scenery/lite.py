@@ -3,7 +3,8 @@
 The SavedModel stays complete. A signature that ``model.tflite`` has under the same name, with the same
 inputs and outputs, says where the graph is cut: TensorFlow computes that signature's inputs, unless a
 caller brings them, and LiteRT its outputs. So every signature of the SavedModel that ends in these
-outputs is answered by both, and all others by TensorFlow alone.
+outputs is answered by both, and all others by TensorFlow alone; also one that brings something from
+behind the cut.
 
 The package ``ai-edge-litert`` is imported when the first file is opened.
 """
@@ -11,21 +12,30 @@ The package ``ai-edge-litert`` is imported when the first file is opened.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scenery.errors import ConfigurationError, VersionError
+from scenery.errors import ConfigurationError, VersionError, first_line
 from scenery.wire.tensors import Array, dtype_of
 
 FILE_NAME = "model.tflite"
 """As TensorFlow Serving names it."""
 
+_MOST_ROWS = 16
+"""An interpreter keeps the memory of its largest call; one that had more rows is not used again."""
+
 RunGraph = Callable[[Mapping[str, Array], Sequence[str]], Sequence[Array]]
 """Runs the whole graph by TensorFlow: arrays to feed and names of tensors to fetch, such as ``x:0``, by their names."""
+
+
+def has_lite(version: Path) -> bool:
+    """Tell whether a version's folder has a ``model.tflite``."""
+    return (version / FILE_NAME).is_file()
 
 
 def require_runtime() -> None:
@@ -68,7 +78,7 @@ class LiteModel:
     """The signatures of one file. Calls may come from many threads."""
 
     def __init__(self, path: Path, interpreters: int = 1) -> None:
-        """Open ``path`` with so many interpreters, each of one thread: an interpreter runs one call at a time.
+        """Read ``path`` into so many interpreters, each of one thread: an interpreter runs one call at a time.
 
         Raises
         ------
@@ -77,29 +87,43 @@ class LiteModel:
         VersionError
             If the file is missing or damaged, or has an operation that LiteRT does not know.
         """
-        interpreter_type = _interpreter_type()
+        self._interpreter_type = _interpreter_type()
         try:
-            opened = [interpreter_type(str(path), num_threads=1) for _ in range(interpreters)]
-            for interpreter in opened:
-                interpreter.allocate_tensors()  # what the first call in each would otherwise wait for
-            names = list(opened[0].get_signature_list())
-            runners = [{name: interpreter.get_signature_runner(name) for name in names} for interpreter in opened]
+            # By its path LiteRT would map the file, and end the process where somebody shortens it.
+            self._content = path.read_bytes()
+            opened = [self._open() for _ in range(interpreters)]
+        except OSError as error:
+            raise VersionError(f"{path} cannot be read: {error.strerror}. Export it again.") from error
         except (ValueError, RuntimeError) as error:
-            raise VersionError(f"{path} cannot be loaded by LiteRT: {_line(error)}. Export it again.") from error
-        self.inputs = {name: _tensors(runner.get_input_details()) for name, runner in runners[0].items()}
+            raise VersionError(f"{path} cannot be loaded by LiteRT: {first_line(error)}. Export it again.") from error
+        self.inputs = {name: _tensors(runner.get_input_details()) for name, runner in opened[0].items()}
         """What each signature takes, by name."""
-        self.outputs = {name: _tensors(runner.get_output_details()) for name, runner in runners[0].items()}
-        self._idle: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        for each in runners:
-            self._idle.put(each)
+        self.outputs = {name: _tensors(runner.get_output_details()) for name, runner in opened[0].items()}
+        # The last that was used comes first, so that a quiet server warms one. None: to be opened.
+        self._idle: queue.LifoQueue[dict[str, Any] | None] = queue.LifoQueue()
+        for runners in opened:
+            self._idle.put(runners)
 
-    def run(self, signature: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _open(self) -> dict[str, Any]:
+        """Return what runs each signature, by name, in an interpreter of its own."""
+        interpreter = self._interpreter_type(model_content=self._content, num_threads=1)
+        interpreter.allocate_tensors()  # what the first call would otherwise wait for
+        return {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+
+    def run(self, signature: str, arrays: Mapping[str, Array], deadline: float | None = None) -> dict[str, Array]:
         """Run a signature, in an interpreter that is idle, or the first that will be.
+
+        Parameters
+        ----------
+        deadline
+            Until when to wait for an interpreter, by ``time.monotonic``.
 
         Raises
         ------
         ValueError
             If an array is not of its input's type and shape.
+        TimeoutError
+            If none is idle in time.
         RuntimeError
             If LiteRT fails.
         """
@@ -107,12 +131,21 @@ class LiteModel:
             if not tensor.takes(arrays[name]):
                 given = f"{arrays[name].dtype} {list(arrays[name].shape)}"
                 raise ValueError(f"The input {name!r} of {signature!r} must be {tensor}. Received: {given}")
-        runners = self._idle.get()
+        is_large = any(len(array) > _MOST_ROWS for array in arrays.values() if array.ndim)
+        runners = self._take(deadline)
         try:
+            runners = runners or self._open()
             answer: dict[str, Array] = runners[signature](**arrays)
             return answer
         finally:
-            self._idle.put(runners)
+            self._idle.put(None if is_large else runners)
+
+    def _take(self, deadline: float | None) -> dict[str, Any] | None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            return self._idle.get(timeout=left)
+        except queue.Empty as error:
+            raise TimeoutError(f"All interpreters of {FILE_NAME} were busy until the deadline.") from error
 
 
 def _tensors(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -129,18 +162,26 @@ class _Cut:
     signature: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    between: Set[str]
+    """The operations that LiteRT stands for; whoever feeds one means TensorFlow's graph."""
+
+    def fits(self, feeds: Mapping[str, Array]) -> bool:
+        """Tell whether nothing is fed behind the cut."""
+        return all(tensor in self.inputs.values() or _operation(tensor) not in self.between for tensor in feeds)
 
 
 class LiteGraph:
     """The graph of a SavedModel, a part of which LiteRT computes. Calls may come from many threads."""
 
-    def __init__(self, path: Path, signatures: Mapping[str, Any], interpreters: int = 1) -> None:
+    def __init__(self, path: Path, signatures: Mapping[str, Any], graph_def: Any, interpreters: int = 1) -> None:
         """Open ``path``, the ``model.tflite`` beside a SavedModel.
 
         Parameters
         ----------
         signatures
             The SavedModel's, each a ``SignatureDef`` of whichever protocol buffers.
+        graph_def
+            The SavedModel's ``GraphDef``; nothing of it is kept.
         interpreters
             How many calls run at a time.
 
@@ -154,21 +195,36 @@ class LiteGraph:
         self._model = LiteModel(path, interpreters)
         if not self._model.inputs:
             raise VersionError(f"{path} has no signature, so nothing says what it computes. Export it again.")
-        self._cuts = [self._cut(path, name, signatures) for name in self._model.inputs]
+        sources = {node.name: tuple(node.input) for node in graph_def.node}
+        self._cuts = [self._cut(path, name, signatures, sources) for name in self._model.inputs]
 
-    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str], run_graph: RunGraph) -> list[Array]:
-        """Compute tensors of the graph; ``run_graph`` computes what LiteRT does not.
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        fetches: Sequence[str],
+        run_graph: RunGraph,
+        timeout_seconds: float | None = None,
+    ) -> list[Array]:
+        """Compute tensors of the graph; ``run_graph`` computes what LiteRT does not, and comes first.
 
-        A call with an empty array is ``run_graph``'s alone: LiteRT knows no empty batch.
+        A call that feeds an empty array is ``run_graph``'s alone: in int8 LiteRT fails on an empty batch.
+
+        Parameters
+        ----------
+        timeout_seconds
+            How long the whole may take; a call that LiteRT has begun is not stopped.
 
         Raises
         ------
         ValueError
             If what is fed where the graph is cut has another type or shape.
+        TimeoutError
+            If no interpreter is idle in time.
         RuntimeError
             If LiteRT fails.
         """
-        cuts = [cut for cut in self._cuts if not set(cut.outputs.values()).isdisjoint(fetches)]
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        cuts = self._chosen(feeds, fetches)
         if not cuts or any(array.size == 0 for array in feeds.values()):
             return list(run_graph(feeds, fetches))
         ours = {name for cut in cuts for name in cut.outputs.values()}
@@ -178,11 +234,21 @@ class LiteGraph:
         if theirs:
             values.update(zip(theirs, run_graph(feeds, theirs), strict=True))
         for cut in cuts:
-            answer = self._model.run(cut.signature, {name: values[tensor] for name, tensor in cut.inputs.items()})
+            arrays = {name: values[tensor] for name, tensor in cut.inputs.items()}
+            answer = self._model.run(cut.signature, arrays, deadline)
             values.update((tensor, answer[name]) for name, tensor in cut.outputs.items())
         return [values[name] for name in fetches]
 
-    def _cut(self, path: Path, name: str, signatures: Mapping[str, Any]) -> _Cut:
+    def _chosen(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[_Cut]:
+        """Return one cut for each tensor that LiteRT can compute, rather one whose inputs are fed."""
+        missing, chosen = set(fetches), []
+        for cut in sorted(self._cuts, key=lambda cut: not feeds.keys() >= set(cut.inputs.values())):
+            if cut.fits(feeds) and not missing.isdisjoint(cut.outputs.values()):
+                chosen.append(cut)
+                missing -= set(cut.outputs.values())
+        return chosen
+
+    def _cut(self, path: Path, name: str, signatures: Mapping[str, Any], sources: Mapping[str, Sequence[str]]) -> _Cut:
         """Find a signature in the graph; raises :class:`VersionError` if the SavedModel's is another."""
         lite = {"inputs": self._model.inputs[name], "outputs": self._model.outputs[name]}
         if name not in signatures:
@@ -200,7 +266,27 @@ class LiteGraph:
         inputs, outputs = (
             {alias: info.name for alias, info in getattr(signatures[name], side).items()} for side in lite
         )
-        return _Cut(name, inputs, outputs)
+        return _Cut(name, inputs, outputs, _between(sources, set(inputs.values()), outputs.values()))
+
+
+def _between(sources: Mapping[str, Sequence[str]], starts: Set[str], ends: Iterable[str]) -> Set[str]:
+    """Return the operations that ``ends`` need when ``starts`` are given; ``sources``: what each operation takes."""
+    found: set[str] = set()
+    left = list(ends)
+    while left:
+        tensor = left.pop()
+        operation = _operation(tensor)
+        if tensor in starts or operation in found:
+            continue
+        found.add(operation)
+        # As a GraphDef writes them: "x" is the tensor "x:0", "^x" that x comes first.
+        names = [source.removeprefix("^") for source in sources.get(operation, ())]
+        left += [name if ":" in name else f"{name}:0" for name in names]
+    return found
+
+
+def _operation(tensor: str) -> str:
+    return tensor.partition(":")[0]
 
 
 def _tensor(info: Any) -> Tensor | None:
@@ -214,7 +300,3 @@ def _tensor(info: Any) -> Tensor | None:
 
 def _told(signature: Mapping[str, Mapping[str, Tensor | None]]) -> str:
     return ", ".join(f"{name}: {tensor}" for side in signature.values() for name, tensor in sorted(side.items()))
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else repr(error)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from scenery import contract
-from scenery.errors import VersionError
+from scenery.errors import VersionError, first_line
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,7 +52,7 @@ class LoadedVersion:
                 meta_graph = tf.compat.v1.saved_model.load(self.session, [tf.saved_model.SERVING], str(folder))
         except Exception as error:  # the loader raises whatever it met
             self.session.close()
-            raise VersionError(f"It cannot be loaded: {_message(error)}") from error
+            raise VersionError(f"It cannot be loaded: {first_line(error)}") from error
         self.signatures = meta_graph.signature_def
 
     def __enter__(self) -> LoadedVersion:
@@ -82,7 +82,7 @@ class LoadedVersion:
             options = tf.compat.v1.RunOptions(timeout_in_ms=_TIMEOUT_MILLISECONDS)
             answer: dict[str, Any] = self.session.run(fetches, feeds, options=options)
         except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
-            raise VersionError(f"Its signature {signature!r} fails: {_message(error)}") from error
+            raise VersionError(f"Its signature {signature!r} fails: {first_line(error)}") from error
         return answer
 
     def classify(self, photo: bytes) -> Floats:
@@ -123,9 +123,3 @@ def _require_sense(labels: list[str], thresholds: list[float], provenance: Any) 
         raise VersionError(f"It must have a threshold in [0, 1] for each of {labels}. Received: {thresholds}")
     if not isinstance(provenance, dict):
         raise VersionError(f"Its provenance must be a JSON object. Received: {type(provenance).__name__}")
-
-
-def _message(error: Exception) -> str:
-    """Return the first line of what TensorFlow says."""
-    text = str(getattr(error, "message", "") or error).strip()
-    return text.splitlines()[0] if text else repr(error)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
-_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
-"""The numbers of glibc's settings. Source: mallopt(3) and malloc.h."""
-
-_ARENAS = 2
-_KEPT_BYTES = 64 * 2**20
-_LARGEST_BYTES = 32 * 2**20
-"""Larger blocks come from the system all the same; glibc takes no larger threshold (DEFAULT_MMAP_THRESHOLD_MAX)."""
+_SETTINGS = {
+    "MALLOC_ARENA_MAX": (-8, 2),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 64 * 2**20),
+}
+"""The number of each of glibc's settings, and its value here, by the variable that would set it. Source: mallopt(3) and
+malloc.h. Blocks of more than 32 MiB come from the system all the same; glibc takes no larger threshold.
+"""
 
 
 def keep_freed_memory() -> None:
     """Let the process keep some memory that it freed; before it starts threads. Without glibc nothing happens.
 
     Otherwise the memory of each photo goes back to the system and comes from there for the next one, page by page:
-    for 3 MB that takes longer than all else that is done with the bytes. Up to 64 MiB are kept in each of two arenas,
-    which threads share; by default there would be eight for each core.
+    for 3 MB that takes longer than all else that is done with the bytes. Here what is free at the end of an arena goes
+    back beyond 64 MiB only; there are two arenas, which threads share, where by default there would be eight for each
+    core. What the environment sets stays as it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_ARENA_MAX, _ARENAS)
-        mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        for variable, (number, value) in _SETTINGS.items():
+            if variable not in os.environ:
+                mallopt(number, value)

@@ -8,9 +8,10 @@ from pathlib import Path
 from time import perf_counter
 
 from scenery import wire
+from scenery.lite import has_lite
 from serving.batching import BatchingOptions, BatchingSession, BatchObservation
 from serving.errors import ServingError, not_found
-from serving.lite import LiteSession, has_lite
+from serving.lite import LiteSession
 from serving.metrics import ServerMetrics
 from serving.saved_model import SavedModel, SessionOptions
 from serving.text_proto import read_text_proto
@@ -70,7 +71,7 @@ class Loader:
         try:
             interpreters = self._options.lite_interpreters
             if interpreters is not None and has_lite(self.path):
-                model.runner = LiteSession(model.runner, self.path, model.signatures, interpreters)
+                model.runner = LiteSession(model.runner, self.path, self._options.session.tags, interpreters)
             if batching is not None:
                 observe = partial(_observe_batch, self._options.metrics, self.model_name)
                 model.runner = BatchingSession(model.runner, batching, observe)

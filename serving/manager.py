@@ -19,6 +19,7 @@ from pathlib import Path
 from serving.errors import ServingError, not_found
 from serving.loader import Loader
 from serving.policy import Load, Snapshot, next_action
+from serving.priority import give_way
 from serving.saved_model import SavedModel
 from serving.servable import ServableId, ServableState, State
 
@@ -59,6 +60,8 @@ class Manager:
     retries: LoadRetries = field(default_factory=LoadRetries)
     load_threads: int = 1
     unload_threads: int = 1
+    loads_give_way: bool = False
+    """Whether a load takes what time requests leave, once a version serves. Threads that it starts would keep that."""
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
@@ -212,6 +215,8 @@ class Manager:
 
     def _load(self, servable_id: ServableId) -> None:
         harness = self._harnesses[servable_id]
+        if self.loads_give_way and self._serves():
+            give_way()
         for attempt in range(max(0, self.retries.count) + 1):
             error = self._try_to_load(harness)
             harness.error = error
@@ -241,6 +246,10 @@ class Manager:
         """Wait before the next try to load; True if the version is no longer wanted meanwhile."""
         with self._changed:
             return self._changed.wait_for(lambda: self._is_unwanted(harness), self.retries.interval_seconds)
+
+    def _serves(self) -> bool:
+        with self._changed:
+            return any(harness.state is State.AVAILABLE for harness in self._harnesses.values())
 
     def _is_unwanted(self, harness: _Harness) -> bool:
         return self._stopping.is_set() or not harness.aspired

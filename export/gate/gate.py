@@ -17,12 +17,13 @@ from export.gate.evaluation import Evaluation, read_evaluation
 from export.gate.latency import RATIO, check_latency
 from export.gate.operations import operations_of, read_saved_model, refused_operations
 from export.gate.precision import MARGIN as PRECISION_MARGIN
-from export.gate.precision import check_precision, has_lite
+from export.gate.precision import check_precision
 from export.gate.quality import MARGIN, Serving, check_quality
 from export.gate.verdict import CHECKS, Finding, Verdict, judge, not_run
 from scenery import contract
 from scenery.errors import ExportError, VersionError
 from scenery.lite import FILE_NAME as LITE_FILE
+from scenery.lite import has_lite
 from scenery.loaded import LoadedVersion
 from scenery.manifest import verify_manifest
 
@@ -104,9 +105,9 @@ class Gate:
 
     def check_precision(self, candidate: LoadedVersion) -> Finding:
         """Compare a version's ``model.tflite``, if it has one, with its SavedModel; raises as the check does."""
-        if not has_lite(candidate):
+        if not has_lite(candidate.folder):
             return Finding(True, f"it has no {LITE_FILE}")
-        return check_precision(candidate, self.evaluation_set, self.precision_margin)
+        return check_precision(candidate, self.evaluation_set, self.precision_margin, self.quality_margin)
 
     def _check_quality(self, candidate: LoadedVersion, baseline: Serving | None) -> Finding:
         return check_quality(candidate, baseline, self.evaluation_set, self.quality_margin)

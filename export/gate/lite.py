@@ -27,7 +27,7 @@ class LiteVersion(LoadedVersion):
         """
         super().__init__(folder)
         try:
-            graph = LiteGraph(folder / FILE_NAME, self.signatures)
+            graph = LiteGraph(folder / FILE_NAME, self.signatures, self.session.graph.as_graph_def())
         except BaseException:
             self.session.close()
             raise

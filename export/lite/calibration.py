@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,6 @@ from scenery.photo_files import photos_below
 MOST_PHOTOS = 100
 """Each takes a tenth of a second."""
 
-log = logging.getLogger(__name__)
-
 
 def calibration_pixels(run: TrainedRun, folder: Path | None = None) -> npt.NDArray[np.uint8]:
     """Return photos as the network will see them, uint8 [n, height, width, 3].
@@ -29,12 +27,12 @@ def calibration_pixels(run: TrainedRun, folder: Path | None = None) -> npt.NDArr
     ----------
     folder
         Where the run's training photos are, or others to take instead of them. If None, where the run says
-        that they were; if they are no longer there, its golden photos must do.
+        that they were.
 
     Raises
     ------
     ExportError
-        If ``folder`` has no photo, or a photo cannot be decoded.
+        If there is no photo, or one cannot be decoded.
     """
     photos = calibration_photos(run, folder)
     photos = photos[:: -(-len(photos) // MOST_PHOTOS)]
@@ -44,29 +42,32 @@ def calibration_pixels(run: TrainedRun, folder: Path | None = None) -> npt.NDArr
 def calibration_photos(run: TrainedRun, folder: Path | None) -> list[Path]:
     """Return the photos to choose from; see :func:`calibration_pixels`."""
     config = _read_yaml(run.folder / "data_config.yaml")
-    place = folder or Path(config.get("images_base_path", run.folder))
-    photos = [place / name for name in _training_names(run.folder / "split.csv", config.get("image_name_col"))]
+    place = folder or Path(_text(config, "images_base_path") or run.folder)
+    photos = [place / name for name in _training_names(run.folder / "split.csv", _text(config, "image_name_col"))]
     photos = [photo for photo in photos if photo.is_file()]
     if not photos and folder is not None:
         photos = [Path(found) for found in photos_below(str(folder)) if isinstance(found, str)]
-        if not photos:
-            raise ExportError(
-                f"{folder} has no photo to calibrate int8 on. Name a folder of photos with --calibration."
-            )
     if not photos:
-        log.warning(
-            "The photos that %s was trained on are not here: int8 is calibrated on its %d golden ones, which are few. "
-            "Name a folder of photos with --calibration.", run.folder, len(run.golden),
-        )  # fmt: skip
-    return photos or list(run.golden)
+        missing = (
+            f"The photos that {run.folder} was trained on are not here."
+            if folder is None
+            else f"{folder} has no photo to calibrate int8 on."
+        )
+        raise ExportError(f"{missing} Name a folder of photos with --calibration.")
+    return photos
 
 
-def _read_yaml(path: Path) -> dict[str, str]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def _text(config: dict[str, Any], name: str) -> str | None:
+    value = config.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _training_names(split: Path, column: str | None) -> list[str]:

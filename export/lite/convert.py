@@ -14,7 +14,7 @@ import tensorflow as tf
 from export.freeze import FrozenNetwork
 from export.lite.biases import correct_biases
 from scenery import contract
-from scenery.errors import ExportError
+from scenery.errors import ExportError, first_line
 from scenery.lite import FILE_NAME
 
 Precision = Literal["float32", "int8"]
@@ -50,8 +50,7 @@ def write_lite(
             content = converter.convert() if calibration is None else _in_int8(converter, calibration)
         except Exception as error:  # the converter raises whatever it met
             raise ExportError(
-                f"The network cannot be written as {FILE_NAME}: {str(error).strip().splitlines()[0]}. "
-                "Export it without --precision."
+                f"The network cannot be written as {FILE_NAME}: {first_line(error)}. Export it without --precision."
             ) from error
     (folder / FILE_NAME).write_bytes(content)
 

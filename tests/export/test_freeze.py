@@ -48,12 +48,26 @@ def test_other_zeros_stay(pads, convolution, images):
     np.testing.assert_allclose(folded(images), network(images), atol=1e-6)
 
 
-def test_zeros_that_others_read_stay(images):
-    """A layer of zeros with two readers is no convolution's own."""
+def read_twice(inputs, pad, convolution):
+    padded = pad(inputs)
+    return [convolution(padded), keras.layers.GlobalMaxPooling2D()(padded)]
+
+
+def an_answer_too(inputs, pad, convolution):
+    padded = pad(inputs)
+    return [convolution(padded), padded]
+
+
+def convolved_unpadded_too(inputs, pad, convolution):
+    return [convolution(pad(inputs)), convolution(inputs)]
+
+
+@pytest.mark.parametrize("build", [read_twice, an_answer_too, convolved_unpadded_too])
+def test_zeros_that_are_no_convolutions_own_stay(build, images):
+    """A layer of zeros that something else needs, or whose convolution needs none elsewhere, is a layer still."""
     inputs = keras.Input((8, 8, 3))
-    padded = keras.layers.ZeroPadding2D(((0, 1), (0, 1)))(inputs)
-    outputs = [keras.layers.DepthwiseConv2D(3, strides=2)(padded), keras.layers.GlobalMaxPooling2D()(padded)]
-    network = keras.Model(inputs, outputs)
+    layers = keras.layers.ZeroPadding2D(((0, 1), (0, 1))), keras.layers.DepthwiseConv2D(3, strides=2)
+    network = keras.Model(inputs, build(inputs, *layers))
     for folded, original in zip(fold_paddings(network)(images), network(images), strict=True):
         np.testing.assert_allclose(folded, original, atol=1e-6)
 

@@ -17,8 +17,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from export.export import Lite
 from export.freeze import FrozenNetwork
+from export.gate.evaluation import read_evaluation
 from export.gate.gate import Gate
 from export.gate.lite import LiteVersion
+from export.gate.precision import check_precision, is_within
 from export.lite.biases import correct_biases, rounded
 from export.lite.calibration import MOST_PHOTOS, calibration_photos, calibration_pixels
 from export.lite.convert import write_lite
@@ -209,6 +211,19 @@ def test_the_gate_refuses(version, evaluation, tmp_path, file):
     assert published.stopped_by == ["precision"]
 
 
+def test_neither_the_mean_nor_a_label_may_be_worse(version, evaluation, tmp_path):
+    """Either margin refuses by itself."""
+    write_upside_down(version / FILE_NAME, tmp_path / "between")
+    with LoadedVersion(version) as candidate:
+        by_mean, by_label = (
+            check_precision(candidate, read_evaluation(evaluation, PHOTOS), *margins) for margins in ((0, 1), (1, 0.05))
+        )
+    assert not by_mean.fine
+    assert "F1" not in by_mean.detail
+    assert not by_label.fine
+    assert "(0.05 less allowed)" in by_label.detail
+
+
 def test_only_a_run_has_a_network_to_convert(version, evaluation, tmp_path):
     """A SavedModel is published as it is."""
     with pytest.raises(ExportError, match="is no run, and only the network of a run has another precision"):
@@ -220,6 +235,23 @@ def test_calibration_is_for_int8_only(run_dir):
     answer = CliRunner().invoke(scenery, ["export", str(run_dir), "--calibration", str(PHOTOS)])
     assert answer.exit_code == 2
     assert "--calibration is for --precision int8." in answer.output
+
+
+@pytest.mark.parametrize("option", ["--precision-margin=0.1", "--evaluation=few.csv", "--photos=."])
+def test_what_only_judges_needs_something_to_judge(run_dir, tmp_path, option):
+    """As for --calibration: without --precision these have no effect."""
+    answer = CliRunner().invoke(scenery, ["export", str(run_dir), "--models-dir", str(tmp_path), option])
+    assert answer.exit_code == 2
+    assert f"{option.partition('=')[0]} is for --precision." in answer.output
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fine"),
+    [(0.5007, 0.4957, True), (0.5007, 0.4956, False), (0.5, 0.6, True), (0.5, float("nan"), False)],
+)
+def test_exactly_the_margin_is_fine(before, after, fine):
+    """Whatever floating point makes of it; what is no number is not."""
+    assert is_within(before, after, 0.005) is fine
 
 
 def parts_of(run: TrainedRun, photos: list[Path]) -> set[str]:
@@ -238,18 +270,26 @@ def test_calibration_takes_training_photos(run, folder):
     assert pixels.shape == (min(len(photos), MOST_PHOTOS), SIZE, SIZE, 3)
 
 
-def test_without_training_photos_others_must_do(run, tmp_path, caplog):
-    """Those of a folder that is named; else the golden ones, with a warning; an empty folder is an error."""
+def test_without_training_photos_others_must_be_named(run, tmp_path):
+    """Those of a folder that is named are taken; the golden ones never, for the version is judged by them."""
     (run.folder / "split.csv").unlink()
     folder = tmp_path / "others"
     folder.mkdir()
     with pytest.raises(ExportError, match=r"has no photo to calibrate int8 on\..*--calibration"):
         calibration_photos(run, folder)
+    with pytest.raises(ExportError, match=r"run was trained on are not here\. Name a folder .* --calibration\."):
+        calibration_photos(run, None)
     shutil.copy(PHOTOS / "0003.jpg", folder)
     assert calibration_photos(run, folder) == [folder / "0003.jpg"]
-    assert not caplog.records
-    assert calibration_photos(run, None) == list(run.golden)
-    assert "Name a folder of photos with --calibration." in caplog.text
+
+
+def test_a_run_that_names_no_folder_has_its_photos_beside_it(run):
+    """An empty ``images_base_path`` means the run's own folder."""
+    (run.folder / "data_config.yaml").write_text("images_base_path:\nimage_name_col: name\n")
+    with (run.folder / "split.csv").open() as stream:
+        first = next(row["name"] for row in csv.DictReader(stream) if row["part"] == "train")
+    shutil.copy(PHOTOS / first, run.folder)
+    assert calibration_photos(run, None) == [run.folder / first]
 
 
 def test_a_photo_that_cannot_be_decoded_is_named(run, tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,16 +15,20 @@ import pytest
 import tensorflow as tf
 
 from scenery import wire
-from scenery.lite import FILE_NAME
+from scenery.lite import FILE_NAME, LiteModel
 from serving.batching import BatchingOptions
 from serving.errors import ServingError
+from serving.flags import parse_flags
 from serving.loader import Loader, LoaderOptions
 from serving.saved_model import SavedModel
+from serving.server import serve
 from tests.processes import ROOT, free_ports, http, model_server, wait_until
 
 _V1 = tf.compat.v1
 BY_TENSORFLOW, BY_LITERT = 1.0, 1.25
 """What is added to half of x, so that an answer tells who computed it."""
+BY_LITERT_FROM_HALF = 1.5
+"""The same, where the caller brings the half."""
 
 
 def write_saved_model(folder: Path) -> None:
@@ -31,9 +36,10 @@ def write_saved_model(folder: Path) -> None:
     with tf.Graph().as_default(), _V1.Session() as session:
         text = _V1.placeholder(tf.string, [None], name="text")
         x = _V1.placeholder_with_default(tf.strings.to_number(text), [None], name="x")
-        y = tf.identity(x / 2 + BY_TENSORFLOW, name="y")
+        half = tf.identity(x / 2, name="half")
+        y = tf.identity(half + BY_TENSORFLOW, name="y")
         about = tf.constant("halves", name="about")
-        infos = {tensor.op.name: _V1.saved_model.build_tensor_info(tensor) for tensor in (text, x, y, about)}
+        infos = {tensor.op.name: _V1.saved_model.build_tensor_info(tensor) for tensor in (text, x, half, y, about)}
 
         def signature(inputs: list[str], outputs: list[str]):
             sides = ({name: infos[name] for name in names} for names in (inputs, outputs))
@@ -42,6 +48,7 @@ def write_saved_model(folder: Path) -> None:
         signatures = {
             "serving_default": signature(["text"], ["y"]),
             "numbers": signature(["x"], ["y"]),
+            "halves": signature(["half"], ["y"]),
             "about": signature([], ["about"]),
         }
         builder = _V1.saved_model.Builder(str(folder))
@@ -57,7 +64,22 @@ def write_lite(folder: Path, file: Path, signature: str, dtype: tf.DType = tf.fl
         return {"y": tf.cast(x, tf.float32) / 2 + BY_LITERT}
 
     tf.saved_model.save(tf.Module(), folder, {signature: half_plus})
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[signature])
+    convert(folder, file, signature)
+
+
+def write_lite_with_two_ways(folder: Path, file: Path) -> None:
+    """Write a ``model.tflite`` with two signatures that have the same output."""
+    number = tf.TensorSpec([None], tf.float32)
+    signatures = {
+        "halves": tf.function(lambda half: {"y": half + BY_LITERT_FROM_HALF}).get_concrete_function(half=number),
+        "numbers": tf.function(lambda x: {"y": x / 2 + BY_LITERT}).get_concrete_function(x=number),
+    }
+    tf.saved_model.save(tf.Module(), folder, signatures)
+    convert(folder, file, *signatures)
+
+
+def convert(folder: Path, file: Path, *signatures: str) -> None:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(signatures))
     file.write_bytes(converter.convert())
 
 
@@ -69,6 +91,7 @@ def built(tmp_path_factory) -> Path:
     write_lite(work / "a", work / "1" / FILE_NAME, "numbers")
     write_lite(work / "b", work / "another-name.tflite", "others")
     write_lite(work / "c", work / "another-type.tflite", "numbers", tf.int32)
+    write_lite_with_two_ways(work / "d", work / "two-ways.tflite")
     return work
 
 
@@ -108,8 +131,73 @@ def test_the_saved_model_is_complete(version, without):
     model.close()
 
 
+def test_what_is_fed_behind_the_cut_is_tensorflow_s(version):
+    """LiteRT would begin before it, and answer without it."""
+    model = load(version)
+    assert model.run_signature("halves", {"half": np.array([3], np.float32)})["y"].tolist() == [3 + BY_TENSORFLOW]
+    model.close()
+
+
+def test_of_two_cuts_the_one_that_is_fed_is_taken(built, version):
+    """Both lead to the same output; what a caller brings is not computed again from something else."""
+    shutil.copy(built / "two-ways.tflite", version / FILE_NAME)
+    model = load(version)
+    answer = model.run_signature("halves", {"half": np.array([3], np.float32)})
+    assert answer["y"].tolist() == [3 + BY_LITERT_FROM_HALF]
+    assert model.run_signature("numbers", numbers(6))["y"].tolist() == [3 + BY_LITERT]
+    assert model.run_signature("serving_default", text(6))["y"][0] in (3 + BY_LITERT, 3 + BY_LITERT_FROM_HALF)
+    model.close()
+
+
+def test_a_file_that_is_emptied_while_it_serves_does_no_harm(version):
+    """Its bytes were read; a mapped file would end the process."""
+    model = load(version)
+    (version / FILE_NAME).write_bytes(b"")
+    assert model.run_signature("numbers", numbers(6))["y"].tolist() == [3 + BY_LITERT]
+    model.close()
+
+
+def test_waiting_for_an_interpreter_has_a_deadline(version):
+    """While the only one is held, a call gives up in time; it is answered when it is free again."""
+    model = load(version)
+    lite = model.runner._graph._model
+    runners = lite._idle.get()
+    with pytest.raises(ServingError, match=r"DEADLINE_EXCEEDED: All interpreters of .* were busy"):
+        model.run_signature("numbers", numbers(1), timeout_seconds=0.05)
+    lite._idle.put(runners)
+    assert model.run_signature("numbers", numbers(6), timeout_seconds=5)["y"].tolist() == [3 + BY_LITERT]
+    model.close()
+
+
+def test_a_quiet_server_uses_one_interpreter(version):
+    """The memory of the others stays small; and after a large call it does again."""
+    lite = LiteModel(version / FILE_NAME, 2)
+    unused, used = lite._idle.queue
+    for _ in range(3):
+        lite.run("numbers", numbers(6))
+    assert lite._idle.queue == [unused, used]
+    lite.run("numbers", numbers(*range(17)))
+    assert lite._idle.queue == [unused, None]
+    assert lite.run("numbers", numbers(6))["y"].tolist() == [3 + BY_LITERT]
+    assert lite._idle.queue[-1] not in (None, used, unused)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--num_tflite_pools=-1", "num_tflite_pools must be non-negative; was -1"),
+        ("--num_tflite_interpreters_per_pool=0", "num_tflite_interpreters_per_pool must be positive; was 0"),
+    ],
+)
+def test_numbers_of_interpreters_that_make_no_sense_are_refused(version, flag, message):
+    """The server does not start, and tells what was expected."""
+    flags = parse_flags([f"--model_base_path={version.parent}", "--prefer_tflite_model", flag])
+    with pytest.raises(ServingError, match=f"INVALID_ARGUMENT: {message}"):
+        serve(flags, threading.Event())
+
+
 def test_an_empty_batch_is_answered(version):
-    """It is TensorFlow's, for LiteRT knows none."""
+    """It is TensorFlow's: in int8 LiteRT fails on it."""
     model = load(version)
     assert model.run_signature("numbers", numbers())["y"].tolist() == []
     model.close()
