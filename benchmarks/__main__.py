@@ -10,13 +10,14 @@ benchmarks/results/latest.json and writes docs/performance.md from them; with --
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             results |= {
                 "photos": {name: photos.describe(photo) for name, photo in made.items()},
                 "contenders": list(field.contenders),
+                "seconds": dataclasses.asdict(seconds),
                 "rounds": play(plan),
             }
     return results
@@ -143,7 +145,7 @@ def require_alike(service: Service, field: Field) -> None:
         raise service.fail(f"scores {name} as no decoding explains: {far}; the Keras network {expected}.")
 
 
-def chosen(every: Sequence[Step] | Any, parts: list[str] | None) -> list[Step]:
+def chosen(every: Iterable[Step], parts: list[str] | None) -> list[Step]:
     """Return the steps of these parts; all, if none are named."""
     return [step for step in every if not parts or step.part in parts]
 

@@ -56,7 +56,7 @@ class Contender:
 
     def fail(self, what: str) -> StackError:
         """Return an error: what happened, and what each program said last."""
-        words = [f"The {program.name}: {program.last_words()}" for program in self.programs]
+        words = [program.last_words() for program in self.programs]
         return StackError("\n".join([f"The contender '{self.name}' {what}", *words]))
 
 
@@ -86,19 +86,15 @@ class Service(Contender):
 
     def call(self, photo: Path, *flags: object) -> dict[str, Any]:
         """Call with other flags of :mod:`benchmarks.load`; raises :class:`StackError` if any photo fails."""
-        load = self.start(photo, *flags)
-        return self.require(load.result())
+        result = self.start(photo, *flags).result()
+        if result["failed"]:
+            raise self.fail(f"failed for {result['failed']} photos: {result['failures'][0]}")
+        return result
 
     def start(self, photo: Path, *flags: object) -> clients.Load:
         """Begin to call."""
         form = ["--form"] if self.form else []
         return clients.Load("sockets", self.address, "--path", self.path, *form, *flags, photo=photo)
-
-    def require(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Return a result; raises :class:`StackError` if any photo failed."""
-        if result["failed"]:
-            raise self.fail(f"failed for {result['failed']} photos: {result['failures'][0]}")
-        return result
 
     def answer(self, photo: Path) -> dict[str, Any]:
         """Return its answer to a photo; raises :class:`StackError` if it is none."""

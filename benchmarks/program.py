@@ -56,8 +56,12 @@ class Program(Process):
                 os.kill(pid, signal.SIGKILL)
 
     def last_words(self) -> str:
-        """Return the end of its log."""
-        return self._last_words()
+        """Return how it is, and the end of its log."""
+        try:
+            self.check()
+        except StackError as ended:
+            return str(ended)
+        return f"The {self.name} runs. {self._last_words()}"
 
 
 def python(module: str, *arguments: object) -> list[str]:

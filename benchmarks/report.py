@@ -38,8 +38,9 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
 
 def _machine(results: dict[str, Any]) -> str:
     photos = [(f"photo, {name}", about) for name, about in results["photos"].items()]
-    rounds = ("rounds", str(len(results["rounds"])))
-    return _table(["", ""], [("measured", results["measured"]), *results["machine"].items(), rounds, *photos])
+    seconds = ", ".join(f"{name} {each:g}" for name, each in results["seconds"].items())
+    rounds = [("rounds", str(len(results["rounds"]))), ("seconds of a load", seconds)]
+    return _table(["", ""], [("measured", results["measured"]), *results["machine"].items(), *rounds, *photos])
 
 
 def _targets(rounds: Sequence[Round]) -> str:

@@ -169,15 +169,15 @@ def under_swaps(field: Field, seconds: Seconds, so_far: Round) -> Round:
     scenery, photo = field.service(SCENERY), field.photos[SMALL]
     figures = _with_peak(field, scenery, seconds, so_far)
     flags = ("--per-second", SWAP_SHARE * figures[named(SCENERY, SMALL, EIGHT, RATE)], "--seconds", seconds.swaps)
-    steady = scenery.start(photo, *flags).result()
+    steady = scenery.call(photo, *flags)
     busy = while_dropping(scenery.start(photo, *flags), field.stack.drop, field.versions)
-    lost = busy["failed"] + len(busy["shed_milliseconds"])
-    share = share_name(SWAP_SHARE)
+    shed, share = len(busy["shed_milliseconds"]), share_name(SWAP_SHARE)
     return (
         figures
         | latencies(steady, SCENERY, SMALL, share, STEADY)
         | latencies(busy, SCENERY, SMALL, share, SWAPPING)
-        | {named(SCENERY, SMALL, share, SWAPPING, LOST): lost}
+        | {named(SCENERY, SMALL, share, SWAPPING, LOST): busy["failed"] + shed}
+        | {named(SCENERY, SMALL, share, SWAPPING, SHED): 100 * shed / len(busy["late_milliseconds"])}
     )
 
 

@@ -48,12 +48,8 @@ class Outcome:
     ratios: list[float]
     """One a round."""
     lost: int
+    """Photos that must not be."""
     met: bool
-
-    @property
-    def median(self) -> float:
-        """Return the ratio that is told."""
-        return statistics.median(self.ratios)
 
 
 _SHARE = share_name(SWAP_SHARE)

@@ -34,7 +34,7 @@ def test_a_contender_that_fails_is_named(tmp_path):
         program.await_answer(f"http://127.0.0.1:{port}/")
         service = Service("peer", (program,), f"127.0.0.1:{port}")
         with pytest.raises(
-            StackError, match=r"'peer' failed for \d+ photos: (.|\n)*Unsupported method(.|\n)*The files: "
+            StackError, match=r"'peer' failed for \d+ photos: (.|\n)*Unsupported method(.|\n)*The files runs"
         ):
             service.load(PHOTO, 1, 0.1)
 

@@ -51,6 +51,13 @@ def test_a_cell_is_the_median_with_its_range():
         for rate in (60, 1500, 80)
     ]
     tables = report.tables(
-        {"measured": "", "machine": {}, "photos": {"400 px": ""}, "contenders": ["Scenery"], "rounds": rounds}
+        {
+            "measured": "",
+            "machine": {},
+            "seconds": {},
+            "photos": {"400 px": ""},
+            "contenders": ["Scenery"],
+            "rounds": rounds,
+        }
     )
     assert "| 400 px | Scenery | | | 80 | | | **8** (6 to 150) |" in tables["photos"]
