@@ -202,11 +202,11 @@ def heard():
     server.stop(None)
 
 
-def test_photos_do_not_carry_the_card(heard):
-    """For a photo's labels a version is asked for labels and thresholds alone, however long its card is."""
+def test_a_version_is_asked_as_its_warmup_asked(heard):
+    """For all of its ``describe`` signature: asked for a part of it, the first time takes as long as three photos."""
     handler, server = heard
     server.describe(Scored(3, (0.25, 0.75), 0.0), Deadline.after(10))
-    assert [list(each.output_filter) for each in handler.requests] == [["labels", "thresholds"]]
+    assert [list(each.output_filter) for each in handler.requests] == [[]]
 
 
 TEXT = {"dtype": wire.enum_values("tensorflow.DataType")["DT_STRING"]}

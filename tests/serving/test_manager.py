@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from serving.errors import ServingError
 from serving.manager import LoadRetries, Manager
+from serving.priority import NICENESS
 from serving.servable import State
 from tests.processes import wait_until
 
@@ -36,9 +39,13 @@ class ScriptedLoader:
         self.may_load = threading.Event()
         self.may_load.set()
         self.loads = 0
+        self.niceness: int | None = None
+        """Of the thread that last loaded, where threads have one of their own."""
 
     def load(self) -> Model:
         self.loads += 1
+        if sys.platform == "linux":
+            self.niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         assert self.may_load.wait(30)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -140,3 +147,17 @@ def test_a_stop_tells_of_requests_that_go_on(manager_of):
         assert not manager.stop(0.1)
         assert not model.closed
     assert manager.states("m")[0].state is State.AVAILABLE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads priorities of their own")
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_a_load_gives_way_once_a_version_serves(gives_way, manager_of):
+    """The first is loaded as fast as can be; none is where threads that a load starts would stay slow."""
+    loaders = {1: ScriptedLoader(Model()), 2: ScriptedLoader(Model())}
+    manager = manager_of(loaders, loads_give_way=gives_way)
+    for version in loaders:
+        manager.aspire("m", {each: manager.paths[each] for each in range(1, version + 1)})
+        wait_until(lambda version=version: states(manager).get(version) == "AVAILABLE", "the version")
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert loaders[1].niceness == own
+    assert loaders[2].niceness == (max(own, NICENESS) if gives_way else own)
