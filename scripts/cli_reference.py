@@ -43,8 +43,9 @@ def _section(*command: str) -> str:
 
 
 def _model_server() -> str:
-    """Return the model server's usage; two defaults depend on the machine."""
+    """Return the model server's usage; three defaults depend on the machine."""
     text = re.sub(r"(num_threads|grpc_max_threads)=\d+", r"\1=4*cores", usage())
+    text = re.sub(r"(num_tflite_pools)=\d+", r"\1=cores", text)
     return f"## {PROGRAM}\n\n```\n{text}\n```\n"
 
 

@@ -147,7 +147,7 @@ FLAGS = (
         False,
         "Where a version has a model.tflite, let LiteRT compute what is in it, and TensorFlow the rest.",
     ),
-    Flag("num_tflite_pools", "int32", 0, "Pools of interpreters for each model.tflite; 0: as many as cores."),
+    Flag("num_tflite_pools", "int32", CORES, "Pools of interpreters for each model.tflite; 0: as many as cores."),
     Flag("num_tflite_interpreters_per_pool", "int32", 1, "Interpreters of a pool: each runs one call at a time."),
     Flag("enable_signature_method_name_check", "bool", False, "Require the method name of Classify's and Regress's."),
     Flag("xla_cpu_compilation_enabled", "bool", False, "Compile for the CPU with XLA.", ignored=True),

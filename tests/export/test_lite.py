@@ -170,7 +170,7 @@ def test_a_server_answers_in_int8(exported_in_int8, photo, tmp_path):
     assert len(labels) == 4
     for answer in answers:
         for scores in tf.make_ndarray(answer.outputs["scores"]):
-            np.testing.assert_allclose(scores, expected, atol=1e-6)
+            np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
 def test_the_gate_records_the_comparison(version, evaluation, tmp_path):
