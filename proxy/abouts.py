@@ -44,7 +44,7 @@ class Abouts:
         """
         told = self._remembered(asked)
         if told is None:
-            with self._admission.admitted(), self._turn(deadline):
+            with self._admission.admitted(deadline), self._turn(deadline):
                 told = self._remembered(asked) or self._learn(asked, deadline)
         if isinstance(told, ProblemError):
             raise ProblemError(told.status, told.name, told.detail, told.headers)

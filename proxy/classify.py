@@ -69,7 +69,7 @@ def _label(use: Parts, asking: Request, query: ClassifyQuery, max_photos: int) -
     photos = use.reader.photos(asking, max_photos)
     contents = each(lambda photo: use.reader.content(photo, expires), photos)
     asked, shadow_label = _asked(use, asking, query)
-    with use.admission.admitted():
+    with use.admission.admitted(expires):
         outcomes = each(lambda content: use.scoring.label(content, asked, expires), contents)
     note(photos=len(photos), versions=[each[0].version for each in outcomes if not isinstance(each, ProblemError)])
     if shadow_label is not None:

@@ -76,7 +76,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         forget_worker(worker.pid)
 
     def load(self) -> Flask:
-        admission = Admission(self._settings.max_in_flight, self._settings.threads, self._in_flight.counts, self._place)
+        admission = Admission(self._settings.max_in_flight, self._settings.threads, self._in_flight, self._place)
         app = self._create_app(self._settings, admission)
         # A body that breaks off in its chunks only shows while it is read.
         app.register_error_handler(ParseException, _malformed)

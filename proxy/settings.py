@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     max_in_flight: int | None = Field(
         None,
         ge=1,
-        description="Requests that the model server is asked to work on at a time; what comes on top is told to come "
-        "again. None: 4 for each core.",
+        description="Requests that the model server is asked to work on at a time; half as many wait for a moment, and "
+        "what comes on top is told to come again. None: 4 for each core.",
     )
     model_server_tls: bool = Field(False, description="Speak TLS to the model server.")
     model_server_ca_file: Path | None = Field(

@@ -8,6 +8,7 @@ import struct
 import time
 from contextlib import suppress
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 from gunicorn import util
@@ -27,6 +28,9 @@ PAUSE_SECONDS = 1.0
 FOLLOWING_SECONDS = 0.05
 """How long a thread that answered waits for the next request on the connection, while others have nothing to do."""
 
+PIECE_BYTES = 2**16
+"""Most of an unread body that is taken at a time."""
+
 _STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -40,10 +44,12 @@ class StalledError(Exception):
 
 class _Parser(RequestParser):  # type: ignore[misc]
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> Any:
-        """Throw away what is left of a body; where nothing is, without a change of the socket's timeout."""
+        """Throw away what is left of a body; what is here already at once, where gunicorn takes one KiB at a time."""
         reader = self.mesg.body.reader if self.mesg else None
-        if isinstance(reader, LengthReader) and not reader.length:
-            return True
+        if isinstance(reader, LengthReader):
+            _throw_away(reader, self.unreader)
+            if not reader.length:
+                return True
         return super().finish_body(deadline, max_bytes)
 
     def __next__(self) -> Any:
@@ -51,6 +57,30 @@ class _Parser(RequestParser):  # type: ignore[misc]
             return super().__next__()
         except BlockingIOError as error:
             raise StalledError from error
+
+
+class Answering:
+    """A socket that sends the head of an answer with its body: who waits for it wakes up once."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._head: bytes | None = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def sendall(self, data: bytes) -> None:
+        """Keep the first piece until the next, or until :meth:`flush`."""
+        if self._head == b"":
+            self._head = data
+        else:
+            head, self._head = self._head or b"", None
+            self._sock.sendall(head + data)
+
+    def flush(self) -> None:
+        """Send a head that no body came after."""
+        if self._head:
+            self._sock.sendall(self._head)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -121,7 +151,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer a request; whoever does not read the answer loses the connection."""
         try:
-            return super().handle_request(req, conn)
+            sock = Answering(conn.sock)
+            kept = super().handle_request(req, SimpleNamespace(sock=sock, client=conn.client, server=conn.server))
+            sock.flush()
+            return kept
         except BlockingIOError:
             self.log.debug("A client that does not read its answer was cut off")
             _hang_up(conn.sock)
@@ -144,6 +177,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             util.write_nonblock(client, _answer(error))
         except OSError:
             self.log.debug("The client is gone")
+
+
+def _throw_away(reader: LengthReader, unreader: Any) -> None:
+    """Take from the body what has come in, without waiting for more."""
+    missing = reader.length - unreader.buf.tell()
+    if missing > 0:
+        with suppress(BlockingIOError):
+            unreader.buf.write(unreader.sock.recv(min(missing, PIECE_BYTES), socket.MSG_DONTWAIT))
+    if held := min(reader.length, unreader.buf.tell()):
+        reader.read(held)
 
 
 def _is_followed(conn: TConn) -> bool:

@@ -77,7 +77,7 @@ def test_what_is_remembered_is_told_when_there_are_requests_enough(slow):
     full = Admission(1, 20)
     abouts.get(MAIN, later())
     abouts._admission = full
-    with full.admitted():
+    with full.admitted(later()):
         assert abouts.get(MAIN, later()).version == 3
         with pytest.raises(ProblemError) as caught:
             abouts.get(Asked(Target("canary"), True), later())

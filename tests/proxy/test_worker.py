@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -18,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from proxy.problems import status_name
-from proxy.worker import FOLLOWING_SECONDS, PAUSE_SECONDS, SILENCE_SECONDS
+from proxy.worker import FOLLOWING_SECONDS, PAUSE_SECONDS, SILENCE_SECONDS, Answering
 from tests.processes import ROOT, Proxy, free_ports, http, proxy, running, wait_until
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 PAGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 UPLOAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 LARGE = UPLOAD + b"Content-Length: 20000000\r\n\r\n"
@@ -200,6 +202,49 @@ def test_two_requests_in_one_piece_are_answered_at_once(alone):
             while answered.count(b"HTTP/1.1 200") < 2 or not answered.endswith(b"}\n"):
                 answered += connection.recv(65536)
         assert time.monotonic() - began < 20 * FOLLOWING_SECONDS
+
+
+def test_an_answer_is_sent_in_one_piece():
+    """Its head waits for the first piece of its body; one without a body is sent all the same."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        answering = Answering(ours)
+        answering.sendall(b"head ")
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        answering.sendall(b"body")
+        assert theirs.recv(100) == b"head body"
+        answering.sendall(b" and more")
+        answering.flush()
+        assert theirs.recv(100) == b" and more"
+        answering = Answering(ours)
+        answering.sendall(b"head only")
+        answering.flush()
+        assert theirs.recv(100) == b"head only"
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 60_000])
+def test_a_body_that_nobody_reads_is_not_the_next_request(alone, size):
+    """Whether it has come in before the answer, or comes after it."""
+    refused = f"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+    with connect(alone, refused + size * b"x" + LAST_HEALTH) as connection:
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"405", b"200"]
+    with connect(alone, refused) as connection:
+        assert read(connection)[0] == 405
+        connection.sendall(size * b"x" + HEALTH)
+        assert read(connection)[0] == 200
+
+
+def test_an_answer_without_a_body(alone):
+    """HEAD is answered, and what follows on the connection, too."""
+    head = client.HTTPConnection(alone.url.removeprefix("http://"), timeout=60)
+    for method, path, status in (("HEAD", "/", 200), ("GET", "/healthz", 200), ("HEAD", "/nowhere", 404)):
+        head.request(method, path)
+        response = head.getresponse()
+        assert (response.status, response.read() == b"") == (status, method == "HEAD")
+    head.close()
 
 
 MISSING = """
