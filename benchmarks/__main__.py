@@ -39,6 +39,8 @@ QUICK = Seconds(closed=1.0, shares=1.5, swaps=5.0, flood=2.0)
 WARM_UP_SECONDS = 1.0
 ALIKE = 0.1
 """By how much a contender's scores may differ from the Keras network's: each decodes in its own way."""
+BUSY_SHARE = 0.1
+"""Of the cores: from there on others disturb what is measured."""
 DIGITS = 3
 """Behind the point, of what is kept."""
 INTERRUPTED = 130
@@ -50,13 +52,19 @@ def main() -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="One short round: does everything work? Two minutes.")
-    parser.add_argument("--rounds", type=int, help=f"How many. [default: {ROUNDS}, with --quick 1]")
+    parser.add_argument("--rounds", type=_count, help=f"How many. [default: {ROUNDS}, with --quick 1]")
     parser.add_argument("--only", choices=PARTS, action="append", help="Measure this alone; may be repeated.")
     parser.add_argument("--run", type=Path, help="The training run that models/scenery/1 was exported from.")
     parser.add_argument("--results", type=Path, help="Where the figures are kept, as JSON.")
     parser.add_argument("--report", action="store_true", help=f"Measure nothing: write {DOCUMENT} from {RESULTS}.")
     parser.add_argument("--json", action="store_true", help="Print every figure of every round as JSON.")
     arguments = parser.parse_args()
+    if arguments.report and len(sys.argv) > 2:
+        parser.error("--report measures nothing, and goes with no other option")
+    if arguments.run and not (arguments.run / "model.keras").is_file():
+        parser.error(f"--run {arguments.run}: no model.keras is in it; name the folder of a finished training")
+    if arguments.results and not arguments.results.parent.is_dir():
+        parser.error(f"--results {arguments.results}: there is no such folder")
     try:
         return run(arguments)
     except SceneryError as error:
@@ -70,7 +78,7 @@ def main() -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit status."""
     if arguments.report:
-        return write_document(json.loads(RESULTS.read_text()))
+        return write_document(_kept())
     interrupt_on_termination()
     _start_clean()
     whole = not (arguments.quick or arguments.only)
@@ -94,6 +102,8 @@ def write_document(results: dict[str, Any]) -> int:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the rounds; returns every figure, and what they depend on."""
     seconds = QUICK if arguments.quick else Seconds()
+    if (busy := machine.busy_share()) > BUSY_SHARE:
+        say(f"Others compute on this machine now, on {busy:.0%} of the cores: the figures will show it.\n")
     results: dict[str, Any] = {"measured": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine.describe()}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -169,6 +179,22 @@ def say(what: str, seconds_left: float | None = None) -> None:
     left = "" if seconds_left is None else f" (about {seconds_left / 60:.0f} min left)"
     ends = "" if sys.stderr.isatty() else "\n"
     print(f"\r\033[K{what}{left}" if not ends else f"{what}{left}", end=ends, file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least one is needed")
+    return count
+
+
+def _kept() -> dict[str, Any]:
+    try:
+        results: dict[str, Any] = json.loads(RESULTS.read_text())
+    except (OSError, ValueError) as error:
+        raise StackError(f"{RESULTS} cannot be read: {error}. make bench writes it.") from error
+    if not results.get("rounds"):
+        raise StackError(f"{RESULTS} holds no figures. make bench writes it.")
+    return results
 
 
 def _start_clean() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def describe() -> dict[str, str]:
         "TensorFlow": version("tensorflow"),
         "commit": _commit(),
     }
+
+
+def busy_share(seconds: float = 1.0) -> float:
+    """Return how much of all cores is computed on, from now on for some seconds, other machines' share of them too."""
+    before = _ticks()
+    time.sleep(seconds)
+    gone = [after - each for after, each in zip(_ticks(), before, strict=True)]
+    idle = gone[3] + gone[4]
+    return 1 - idle / max(1, sum(gone))
+
+
+def _ticks() -> list[int]:
+    """Return what the cores did since the start, idle fourth and waiting for a disk fifth: proc_stat(5)."""
+    return [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 
 
 def _commit() -> str:

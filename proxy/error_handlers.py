@@ -31,6 +31,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(ClientDisconnected, silent_client)  # how werkzeug tells that a read failed
     app.register_error_handler(BlockingIOError, silent_client)
+    app.register_error_handler(ConnectionResetError, silent_client)
     app.register_error_handler(HTTPException, _http_exception)
     app.register_error_handler(Exception, _defect)
 

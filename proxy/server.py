@@ -35,7 +35,7 @@ GRACE_SECONDS = 20
 KEEP_ALIVE_SECONDS = 75
 """How long a connection may wait for its next request; longer than load balancers keep theirs, 60 s mostly."""
 
-_PLACES = 64
+_SLOTS = 64
 """For workers, those that end while others take over too; gunicorn can be told to start more."""
 
 
@@ -43,8 +43,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, create_app: Callable[[Settings, Admission], Flask]) -> None:
         self._settings = settings
         self._create_app = create_app
-        self._in_flight = SharedCounts(max(_PLACES, 2 * settings.workers))
-        self._place = 0
+        self._counts = SharedCounts(max(_SLOTS, 2 * settings.workers))
+        self._slot = 0
         super().__init__()
 
     def load_config(self) -> None:
@@ -55,7 +55,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.threads,
             "graceful_timeout": GRACE_SECONDS,
             "keepalive": KEEP_ALIVE_SECONDS,
-            "pre_fork": self._take_place,
+            "pre_fork": self._take_slot,
             "child_exit": self._forget,
             "logger_class": GunicornLogger,
             "loglevel": self._settings.log_level,
@@ -66,17 +66,17 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def _take_place(self, _: Any, worker: Worker) -> None:
-        self._place = worker.place = self._in_flight.take()  # the worker is forked next, and knows it then
+    def _take_slot(self, _: Any, worker: Worker) -> None:
+        self._slot = worker.slot = self._counts.take()  # the worker is forked next, and knows it then
 
     def _forget(self, _: Any, worker: Worker) -> None:
         from proxy.figures import forget_worker  # not earlier, as in run
 
-        self._in_flight.give_back(worker.place)
+        self._counts.give_back(worker.slot)
         forget_worker(worker.pid)
 
     def load(self) -> Flask:
-        admission = Admission(self._settings.max_in_flight, self._settings.threads, self._in_flight, self._place)
+        admission = Admission(self._settings.max_in_flight, self._settings.threads, self._counts, self._slot)
         app = self._create_app(self._settings, admission)
         # A body that breaks off in its chunks only shows while it is read.
         app.register_error_handler(ParseException, _malformed)

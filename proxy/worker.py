@@ -17,6 +17,7 @@ from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRe
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from proxy.error_handlers import DRAINED_BYTES
 from proxy.problems import MEDIA_TYPE, ProblemError, stalled, status_name
 
 SILENCE_SECONDS = 10
@@ -29,7 +30,7 @@ FOLLOWING_SECONDS = 0.05
 """How long a thread that answered waits for the next request on the connection, while others have nothing to do."""
 
 PIECE_BYTES = 2**16
-"""Most of an unread body that is taken at a time."""
+"""Of a body that nobody read, thrown away at a time."""
 
 _STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -44,12 +45,13 @@ class StalledError(Exception):
 
 class _Parser(RequestParser):  # type: ignore[misc]
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> Any:
-        """Throw away what is left of a body; what is here already at once, where gunicorn takes one KiB at a time."""
+        """Throw away what is left of a body, for the next request; tells whether all of it came in time.
+
+        gunicorn takes one KiB at a time, and gives the connection up after 64.
+        """
         reader = self.mesg.body.reader if self.mesg else None
-        if isinstance(reader, LengthReader):
-            _throw_away(reader, self.unreader)
-            if not reader.length:
-                return True
+        if isinstance(reader, LengthReader) and not self.mesg.body.failed and reader.length <= DRAINED_BYTES:
+            return _throw_away(reader, self.unreader, deadline or time.monotonic() + SILENCE_SECONDS)
         return super().finish_body(deadline, max_bytes)
 
     def __next__(self) -> Any:
@@ -62,31 +64,44 @@ class _Parser(RequestParser):  # type: ignore[misc]
 class Answering:
     """A socket that sends the head of an answer with its body: who waits for it wakes up once."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, method: str) -> None:
         self._sock = sock
+        self._method = method
         self._head: bytes | None = b""
+        """Not sent yet; None once it is."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
     def sendall(self, data: bytes) -> None:
-        """Keep the first piece until the next, or until :meth:`flush`."""
-        if self._head == b"":
+        """Keep a head that a body comes after until then, or until :meth:`flush`."""
+        if self._head == b"" and self._has_body(data):
             self._head = data
         else:
             head, self._head = self._head or b"", None
             self._sock.sendall(head + data)
 
+    def sendfile(self, *arguments: Any) -> int:
+        """Send a file, after the head."""
+        self.flush()
+        return self._sock.sendfile(*arguments)
+
     def flush(self) -> None:
         """Send a head that no body came after."""
         if self._head:
-            self._sock.sendall(self._head)
+            head, self._head = self._head, None
+            self._sock.sendall(head)
+
+    def _has_body(self, head: bytes) -> bool:
+        """Tell whether a body comes after a head (RFC 9110, 6.4.1)."""
+        status = head[9:12]
+        return self._method != "HEAD" and status not in (b"204", b"304") and not status.startswith(b"1")
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Answers photos from threads."""
 
-    place: int
+    slot: int
     """Of its count among those that workers share; set by the server."""
 
     _closed_until = 0.0
@@ -151,7 +166,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer a request; whoever does not read the answer loses the connection."""
         try:
-            sock = Answering(conn.sock)
+            sock = Answering(conn.sock, req.method)
             kept = super().handle_request(req, SimpleNamespace(sock=sock, client=conn.client, server=conn.server))
             sock.flush()
             return kept
@@ -179,23 +194,29 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.log.debug("The client is gone")
 
 
-def _throw_away(reader: LengthReader, unreader: Any) -> None:
-    """Take from the body what has come in, without waiting for more."""
-    missing = reader.length - unreader.buf.tell()
-    if missing > 0:
-        with suppress(BlockingIOError):
-            unreader.buf.write(unreader.sock.recv(min(missing, PIECE_BYTES), socket.MSG_DONTWAIT))
-    if held := min(reader.length, unreader.buf.tell()):
-        reader.read(held)
+def _throw_away(reader: LengthReader, unreader: Any, deadline: float) -> bool:
+    while reader.length:
+        if not unreader.buf.tell():
+            if not _is_readable(unreader.sock, deadline - time.monotonic()):
+                return False
+            unreader.buf.write(unreader.sock.recv(min(reader.length, PIECE_BYTES)))
+            if not unreader.buf.tell():
+                return False  # the client is gone
+        reader.read(min(reader.length, unreader.buf.tell()))
+    return True
 
 
 def _is_followed(conn: TConn) -> bool:
     """Wait for the next request on a connection; tells whether there is more to read."""
     if conn.parser.unreader.buf.getvalue():
         return True
+    return _is_readable(conn.sock, FOLLOWING_SECONDS)
+
+
+def _is_readable(sock: socket.socket, seconds: float) -> bool:
     poll = select.poll()
-    poll.register(conn.sock, select.POLLIN)
-    return bool(poll.poll(FOLLOWING_SECONDS * 1000))
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 def _hang_up(client: socket.socket) -> None:

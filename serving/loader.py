@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from serving.metrics import ServerMetrics
 from serving.saved_model import SavedModel, SessionOptions
 from serving.text_proto import read_text_proto
 from serving.warmup import warm_up
+
+log = logging.getLogger(__name__)
 
 _BATCHING_FILE = "batching_params.pbtxt"
 _OPERATION = "BatchingSession"
@@ -72,6 +75,8 @@ class Loader:
             interpreters = self._options.lite_interpreters
             if interpreters is not None and has_lite(self.path):
                 model.runner = LiteSession(model.runner, self.path, self._options.session.tags, interpreters)
+            elif interpreters is not None:
+                log.info("%s has no model.tflite: TensorFlow computes all of it", self.path)
             if batching is not None:
                 observe = partial(_observe_batch, self._options.metrics, self.model_name)
                 model.runner = BatchingSession(model.runner, batching, observe)

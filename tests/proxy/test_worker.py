@@ -7,12 +7,14 @@ import os
 import re
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from http import HTTPStatus, client
 from pathlib import Path
 
@@ -204,27 +206,69 @@ def test_two_requests_in_one_piece_are_answered_at_once(alone):
         assert time.monotonic() - began < 20 * FOLLOWING_SECONDS
 
 
-def test_an_answer_is_sent_in_one_piece():
-    """Its head waits for the first piece of its body; one without a body is sent all the same."""
+def segments_received(connection: socket.socket) -> int:
+    """Return how many pieces of data came in on a connection (tcpi_data_segs_in of Linux)."""
+    return struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 152)[0]
+
+
+def test_an_answer_is_sent_in_one_piece(alone):
+    """Its head with its body, so that the client wakes up once."""
+    with connect(alone, b"") as connection:
+        for count in range(1, 6):
+            connection.sendall(HEALTH)
+            assert read(connection)[0] == 200
+            assert segments_received(connection) == count
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[Callable[[str], Answering], Callable[[], bytes]]]:
+    """What answers a method on a socket, and what is at its other end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setblocking(False)
-        answering = Answering(ours)
-        answering.sendall(b"head ")
-        with pytest.raises(BlockingIOError):
-            theirs.recv(100)
-        answering.sendall(b"body")
-        assert theirs.recv(100) == b"head body"
-        answering.sendall(b" and more")
-        answering.flush()
-        assert theirs.recv(100) == b" and more"
-        answering = Answering(ours)
-        answering.sendall(b"head only")
-        answering.flush()
-        assert theirs.recv(100) == b"head only"
+
+        def received() -> bytes:
+            with suppress(BlockingIOError):
+                return theirs.recv(100)
+            return b""
+
+        yield partial(Answering, ours), received
 
 
-@pytest.mark.parametrize("size", [0, 5_000, 60_000])
+def test_a_head_waits_for_its_body(answering):
+    """What comes after is sent as it comes; a file, too, comes after the head."""
+    make, received = answering
+    answer = make("GET")
+    answer.sendall(b"HTTP/1.1 200 OK ")
+    assert received() == b""
+    answer.sendall(b"body")
+    assert received() == b"HTTP/1.1 200 OK body"
+    answer.sendall(b" and more")
+    answer.flush()
+    assert received() == b" and more"
+    answer = make("GET")
+    answer.sendall(b"HTTP/1.1 200 OK ")
+    with open(os.devnull, "rb") as nothing:
+        answer.sendfile(nothing)
+    answer.flush()
+    assert received() == b"HTTP/1.1 200 OK "
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [("HEAD", b"HTTP/1.1 200 OK"), ("GET", b"HTTP/1.1 304 Not Modified"), ("POST", b"HTTP/1.1 103 Early Hints")],
+)
+def test_a_head_without_a_body_does_not_wait(answering, method, head):
+    """Nothing would come that it could wait for."""
+    make, received = answering
+    answer = make(method)
+    answer.sendall(head)
+    assert received() == head
+    answer.flush()
+    assert received() == b""
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 60_000, 3_000_000])
 def test_a_body_that_nobody_reads_is_not_the_next_request(alone, size):
     """Whether it has come in before the answer, or comes after it."""
     refused = f"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
@@ -238,13 +282,42 @@ def test_a_body_that_nobody_reads_is_not_the_next_request(alone, size):
 
 
 def test_an_answer_without_a_body(alone):
-    """HEAD is answered, and what follows on the connection, too."""
-    head = client.HTTPConnection(alone.url.removeprefix("http://"), timeout=60)
-    for method, path, status in (("HEAD", "/", 200), ("GET", "/healthz", 200), ("HEAD", "/nowhere", 404)):
+    """HEAD and OPTIONS are answered, and what follows on the connection, too."""
+    head = client.HTTPConnection(alone.url.removeprefix("http://"), timeout=20)
+    head.connect()
+    connection = head.sock
+    for method, path, status in (
+        ("HEAD", "/", 200),
+        ("GET", "/healthz", 200),
+        ("OPTIONS", "/healthz", 200),
+        ("HEAD", "/nowhere", 404),
+    ):
         head.request(method, path)
         response = head.getresponse()
-        assert (response.status, response.read() == b"") == (status, method == "HEAD")
+        assert (response.status, response.read() == b"") == (status, method != "GET")
+    assert head.sock is connection
     head.close()
+
+
+def figures_of(to: Proxy) -> str:
+    with connect(to, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+        return read(connection)[1]
+
+
+def test_who_resets_a_connection_is_no_defect(alone):
+    """A photo that breaks off because its sender is gone is the sender's matter: no traceback, no 500."""
+    sent = UPLOAD + b"X-Request-ID: reset\r\nContent-Length: 50000\r\n\r\n" + 1000 * b"x"
+    connection = connect(alone, sent)
+    one_in_flight = "\nscenery_requests_in_flight 1.0\n"
+    wait_until(lambda: one_in_flight in figures_of(alone), "the request to begin", 20)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    wait_until(lambda: '"request_id": "reset"' in alone.log.read_text(), "its line in the log", 20)
+    assert "defect" not in alone.log.read_text()
+    assert (
+        '"request_id": "reset", "method": "POST", "route": "/v1/classify", "path": "/v1/classify", "status": 408'
+        in (alone.log.read_text())
+    )
 
 
 MISSING = """

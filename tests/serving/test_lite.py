@@ -122,12 +122,14 @@ def test_the_graph_is_cut_where_a_signature_says(version):
 
 
 @pytest.mark.parametrize("without", ["the flag", "the file"])
-def test_the_saved_model_is_complete(version, without):
-    """Without the flag, or without a ``model.tflite``, TensorFlow answers everything."""
+def test_the_saved_model_is_complete(version, without, caplog):
+    """Without the flag, or without a ``model.tflite``, TensorFlow answers everything; the log tells of the latter."""
+    caplog.set_level("INFO")
     if without == "the file":
         (version / FILE_NAME).unlink()
     model = load(version, None if without == "the flag" else 1)
     assert model.run_signature("serving_default", text(2))["y"].tolist() == [1 + BY_TENSORFLOW]
+    assert ("has no model.tflite" in caplog.text) == (without == "the file")
     model.close()
 
 
