@@ -39,8 +39,6 @@ QUICK = Seconds(closed=1.0, shares=1.5, swaps=5.0, flood=2.0)
 WARM_UP_SECONDS = 1.0
 ALIKE = 0.1
 """By how much a contender's scores may differ from the Keras network's: each decodes in its own way."""
-BUSY_SHARE = 0.1
-"""Of the cores: from there on others disturb what is measured."""
 DIGITS = 3
 """Behind the point, of what is kept."""
 INTERRUPTED = 130
@@ -102,9 +100,8 @@ def write_document(results: dict[str, Any]) -> int:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the rounds; returns every figure, and what they depend on."""
     seconds = QUICK if arguments.quick else Seconds()
-    if (busy := machine.busy_share()) > BUSY_SHARE:
-        say(f"Others compute on this machine now, on {busy:.0%} of the cores: the figures will show it.\n")
     results: dict[str, Any] = {"measured": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine.describe()}
+    say(f"others at work: {results['machine']['others at work']}; it should be next to nothing\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         say("writing what the contenders serve")

@@ -17,7 +17,7 @@ VECTORS = (
 
 
 def describe() -> dict[str, str]:
-    """Return what figures depend on, by name."""
+    """Return what figures depend on, by name; takes a second, to see what others compute."""
     lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     about = {name.strip().lower(): value.strip() for name, _, value in reversed(lines)}
     known = about.get("flags", about.get("features", "")).split()
@@ -25,7 +25,7 @@ def describe() -> dict[str, str]:
         "processor": about.get("model name", platform.machine()),
         "vector extensions": " ".join(each for each in VECTORS if each in known),
         "cores": str(len(os.sched_getaffinity(0))),
-        "others at work": f"{os.getloadavg()[0]:.1f} (load average at the start)",
+        "others at work": f"{busy_share():.0%} of the cores, just before",
         "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         "TensorFlow": version("tensorflow"),
