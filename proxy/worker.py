@@ -169,6 +169,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             sock = Answering(conn.sock, req.method)
             kept = super().handle_request(req, SimpleNamespace(sock=sock, client=conn.client, server=conn.server))
             sock.flush()
+            if not kept:  # closed while the client still sends, it would see a reset, not the answer
+                conn.parser.finish_body(time.monotonic() + SILENCE_SECONDS / 2)
             return kept
         except BlockingIOError:
             self.log.debug("A client that does not read its answer was cut off")

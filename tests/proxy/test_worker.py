@@ -281,6 +281,13 @@ def test_a_body_that_nobody_reads_is_not_the_next_request(alone, size):
         assert read(connection)[0] == 200
 
 
+def test_who_still_sends_gets_the_answer(alone):
+    """A large body that nobody reads is taken in, though the connection ends with the answer."""
+    for _ in range(10):
+        status, _, _ = http("POST", f"{alone.url}/healthz", 5_000_000 * b"x", more_headers={"Connection": "close"})
+        assert status == 405
+
+
 def test_an_answer_without_a_body(alone):
     """HEAD and OPTIONS are answered, and what follows on the connection, too."""
     head = client.HTTPConnection(alone.url.removeprefix("http://"), timeout=20)
