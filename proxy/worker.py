@@ -169,13 +169,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             sock = Answering(conn.sock, req.method)
             kept = super().handle_request(req, SimpleNamespace(sock=sock, client=conn.client, server=conn.server))
             sock.flush()
-            if not kept:  # closed while the client still sends, it would see a reset, not the answer
-                conn.parser.finish_body(time.monotonic() + SILENCE_SECONDS / 2)
             return kept
         except BlockingIOError:
             self.log.debug("A client that does not read its answer was cut off")
             _hang_up(conn.sock)
             return False
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        """Take in what is left of a body even if the connection ends: its client would see a reset, not the answer."""
+        all_came = super()._keepalive_after(conn, True)
+        return bool(keepalive and all_came)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what breaks HTTP itself; gunicorn would answer in HTML."""
